@@ -1,0 +1,1 @@
+"""Configuration: `schema` is what the rest of healthd sees, `load` reads the files, `problems` tells what is wrong."""

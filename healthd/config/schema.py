@@ -1,0 +1,181 @@
+"""The configuration as the rest of healthd sees it: complete, validated, normalised values.
+
+Nothing here reads files or knows TOML; `healthd.config.load` fills it. Seconds are floats, addresses are objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from healthd.check import AsyncCheck, Check, Target
+from healthd.health import Thresholds
+from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec, SyncDaemon, Timeouts
+from healthd.prober.base import Cadence
+
+
+class OnFailure(Enum):
+    """What a failed server's row becomes: weight 0 (the row stays), or gone."""
+
+    QUIESCE = "quiesce"
+    REMOVE = "remove"
+
+
+class Admin(Enum):
+    """What the operator wants of a server. DRAINED: weight 0, the row stays. MAINTENANCE: as if it had failed."""
+
+    ENABLED = "enabled"
+    DRAINED = "drained"
+    MAINTENANCE = "maintenance"
+
+
+class Drift(Enum):
+    """What to do when somebody else edited a row of ours: write it again, only tell, or accept it."""
+
+    REPAIR = "repair"
+    REPORT = "report"
+    ADOPT = "adopt"
+
+
+class OnStop(Enum):
+    """What becomes of our services when the daemon stops: left as they are, all weights 0, or deleted."""
+
+    LEAVE = "leave"
+    QUIESCE = "quiesce"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in the configuration; line counts from 1, 0 is unknown."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        """Text for people: /etc/healthd/services.d/www.toml:12."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """One check of one real server, complete: what to ask, whom, when, and how many verdicts decide."""
+
+    check: Check | AsyncCheck
+    target: Target
+    cadence: Cadence
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class RealServer:
+    """A declared real server. spec.weight is the configured weight."""
+
+    key: DestKey
+    spec: DestSpec
+    checks: tuple[CheckPlan, ...] = ()
+    admin: Admin = Admin.ENABLED
+    name: str = ""
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The server that steps in when no real server is usable; its weight is 1 or more."""
+
+    key: DestKey
+    spec: DestSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """A declared virtual service. Names are unique, keys are unique."""
+
+    name: str
+    key: ServiceKey
+    spec: ServiceSpec
+    reals: tuple[RealServer, ...]
+    on_failure: OnFailure = OnFailure.QUIESCE
+    fallback: Fallback | None = None
+    admin: Admin = Admin.ENABLED
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecHook:
+    """A program to run on events. command: argv. on: values of events.Kind, empty for all. retries: after a failure."""
+
+    command: tuple[str, ...]
+    on: frozenset[str] = frozenset()
+    timeout: float = 10.0
+    retries: int = 2
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where and how the log goes. to: stderr, journald, syslog or a file's path. format: text or json."""
+
+    to: str = "stderr"
+    format: str = "text"
+    level: str = "info"
+    facility: str = "daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """The table to keep. netns: name or path of its network namespace, None for our own."""
+
+    netns: str | None = None
+    timeouts: Timeouts = Timeouts()
+    sync: tuple[SyncDaemon, ...] = ()
+    drift: Drift = Drift.REPAIR
+    resync: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProberSettings:
+    """probers: how many processes share the probes. in_flight: most probes under way at once, over all of them."""
+
+    processes: int = 1
+    in_flight: int = 4096
+    watch_neighbours: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """user: whom scripts run as where their check names nobody. parallel: most scripts at once."""
+
+    user: str | None = None
+    parallel: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The control socket. group: name of a group that may read status; root and our own user may do everything."""
+
+    socket: Path = Path("/run/healthd/control.sock")
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is not a service."""
+
+    on_stop: OnStop = OnStop.LEAVE
+    table: TableSettings = TableSettings()
+    prober: ProberSettings = ProberSettings()
+    runner: RunnerSettings = RunnerSettings()
+    control: ControlSettings = ControlSettings()
+    log: LogSettings = LogSettings()
+    hooks: tuple[ExecHook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration. files: every file it was read from."""
+
+    settings: Settings = Settings()
+    services: tuple[ServiceConfig, ...] = field(default=())
+    files: tuple[str, ...] = ()

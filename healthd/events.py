@@ -1,0 +1,56 @@
+"""Events: what happened, for people. The director makes them, `healthd.hooks` carries them away.
+
+An event is made only once the table has acknowledged what it tells; it says what is, not what was meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """Closed list of what can happen; hooks and log watchers key on the value."""
+
+    SERVER_UP = "server-up"
+    SERVER_DOWN = "server-down"
+    SERVER_WEIGHT = "server-weight"
+    SERVER_ADMIN = "server-admin"
+    SERVER_UNSURE = "server-unsure"
+    SERVER_SURE = "server-sure"
+    FALLBACK_ON = "fallback-on"
+    FALLBACK_OFF = "fallback-off"
+    SERVICE_ADDED = "service-added"
+    SERVICE_REMOVED = "service-removed"
+    DRIFT = "drift"
+    ROW_REFUSED = "row-refused"
+    TABLE_LOST = "table-lost"
+    TABLE_BACK = "table-back"
+    PROBER_LOST = "prober-lost"
+    RELOADED = "reloaded"
+    RELOAD_FAILED = "reload-failed"
+    STARTED = "started"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. at: seconds since the epoch. message: one line for people, complete by itself.
+
+    service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence).
+    previous, phase: of the server. weight: what the table has now, None where there is no row. effect: what was done to
+    the table, one text per operation.
+    """
+
+    kind: Kind
+    at: float
+    message: str
+    service: str = ""
+    virtual: str = ""
+    real: str = ""
+    previous: str = ""
+    phase: str = ""
+    reason: str = ""
+    detail: str = ""
+    weight: int | None = None
+    effect: tuple[str, ...] = ()

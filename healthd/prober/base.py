@@ -1,0 +1,117 @@
+"""The seam between the director and its prober: values, and two small Protocols.
+
+All times are seconds of CLOCK_MONOTONIC, which every process of one machine shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from healthd.check import AsyncCheck, Check, Inconclusive, Ran, Run, Target, Verdict
+from healthd.health import Health, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When to ask. interval, timeout: seconds. fast: interval while a watch is in doubt. jitter: part of interval."""
+
+    interval: float = 5.0
+    timeout: float = 2.0
+    fast: float | None = None
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Somebody who wants a probe's verdicts folded into health. health: where it begins when the prober has none."""
+
+    id: int
+    thresholds: Thresholds
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing to ask regularly, for all who watch it. id: stays the same as long as check, target and cadence do."""
+
+    id: int
+    check: Check | AsyncCheck
+    target: Target
+    cadence: Cadence
+    watches: tuple[Watch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One verdict: of which probe, when it was reached, how long it took, and each watch's health after it."""
+
+    probe: int
+    verdict: Verdict
+    at: float
+    took: float
+    healths: tuple[tuple[int, Health], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the prober did since its last summary (one a second), passes included. Lateness in seconds."""
+
+    at: float
+    passed: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    missed: int = 0
+    in_flight: int = 0
+    lateness_p50: float = 0.0
+    lateness_p99: float = 0.0
+    stalls: int = 0
+
+
+class Sink(Protocol):
+    """Takes what a prober has to say. Called in the director's loop; must not block."""
+
+    def observed(self, batch: Sequence[Observation]) -> None:
+        """Transitions, failures, inconclusive verdicts and changed weights, at once; steady passes are not sent."""
+        ...
+
+    def summarised(self, summary: Summary) -> None:
+        """Totals, once a second."""
+        ...
+
+    def lost(self, why: str) -> None:
+        """The prober is gone and is being started again; until then nothing is known."""
+        ...
+
+
+class Prober(Protocol):
+    """Asks what it is told to, regularly."""
+
+    async def assign(self, probes: Sequence[Probe]) -> None:
+        """Replace the whole assignment. A probe and a watch whose ids it already has keep their schedule and health."""
+        ...
+
+    async def hurry(self, probes: Collection[int]) -> None:
+        """Ask these as soon as possible, besides their schedule."""
+        ...
+
+    async def latest(self) -> Sequence[Observation]:
+        """The last observation of each probe that has one."""
+        ...
+
+    async def close(self) -> None:
+        """Stop asking, end what is in flight without verdicts, release everything."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs the programs of script checks; `healthd.runner` does it in a process of its own."""
+
+    def run(self, request: Run, timeout: float, done: Callable[[Ran | Inconclusive], None]) -> Callable[[], None]:
+        """Start a program; `done` is called once, later, with how it ended or why it could not be run.
+
+        timeout: seconds after which its whole process group is killed (then `done` is told Ran(-SIGKILL, ...)).
+        Returns a function that kills the group at once; `done` is not called after that.
+        """
+        ...
