@@ -2,7 +2,7 @@
 
 A check is a frozen dataclass: its fields are its table in the configuration. Its one method, `converse`, is a generator
 that says what it wants of the network (the *steps* below) and is sent what came. It never touches a socket, a clock, a
-timeout, a threshold, a weight or IPVS: the engine in `healthd.prober` does all of that, in one place, for every protocol.
+timeout, a threshold, a weight or IPVS: the engine in `healthd.prober` does all of that, once, for every protocol.
 
     @dataclass(frozen=True, slots=True)
     class BannerCheck:
