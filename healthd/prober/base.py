@@ -56,7 +56,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the prober did since its last summary (one a second), passes included. Lateness in seconds."""
+    """What the prober did since its last summary (one a second), passes included. Lateness in seconds.
+
+    unasked: probes that have no verdict of any kind yet.
+    """
 
     at: float
     passed: int = 0
@@ -67,13 +70,17 @@ class Summary:
     lateness_p50: float = 0.0
     lateness_p99: float = 0.0
     stalls: int = 0
+    unasked: int = 0
 
 
 class Sink(Protocol):
     """Takes what a prober has to say. Called in the director's loop; must not block."""
 
     def observed(self, batch: Sequence[Observation]) -> None:
-        """Transitions, failures, inconclusive verdicts and changed weights, at once; steady passes are not sent."""
+        """Transitions, failures, inconclusive verdicts and changed weights, at once; steady passes are not sent.
+
+        The first pass after a failure or an inconclusive verdict is sent even where no health changes.
+        """
         ...
 
     def summarised(self, summary: Summary) -> None:

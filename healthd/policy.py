@@ -1,0 +1,149 @@
+"""Configuration, health and the operator's wishes -> the wanted table. Pure.
+
+The invariant: the wanted row of a server is a function of its configured row and the *set of reasons* why it is not at
+full weight. Nothing is remembered: whether the fallback is in is derived, every time, from the servers.
+
+* A server that failed or is in maintenance is quiesced (weight 0) or removed, as its service says; one that is drained
+  has weight 0 and keeps its row.
+* A server nothing is known of yet has no row until its first verdict, so nobody is sent to an unchecked server and
+  nothing is written twice.
+* The fallback is in when no server is usable and none that could become so is still unknown.
+* Make before break holds here too: while no server is usable and some are still unknown, rows that are to go (the
+  fallback, servers no longer configured) stay. So neither a restart nor a reload leaves a service empty for a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from healthd.config.schema import Admin, Drift, OnFailure, RealServer, ServiceConfig
+from healthd.drift import NOTHING_HELD, Holds, held_row, held_service, held_stranger
+from healthd.health import Phase
+from healthd.model import MAX_WEIGHT, DestKey, DestSpec, Service
+
+
+class Because(Enum):
+    """Why a server is not at its configured weight."""
+
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    DRAINED = "drained"
+    MAINTENANCE = "maintenance"
+    REFUSED = "refused"
+    EDITED = "edited"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What policy needs to know of one server.
+
+    phase: of all its checks together. asked: weight that its checks ask for, None for the configured one.
+    refused: the table would not take its row, so nobody can be sent to it.
+    """
+
+    phase: Phase = Phase.UNKNOWN
+    asked: int | None = None
+    admin: Admin = Admin.ENABLED
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the table has now of this service, and what is held of strangers' edits."""
+
+    rows: Mapping[DestKey, DestSpec]
+    mode: Drift = Drift.REPAIR
+    holds: Holds = NOTHING_HELD
+
+
+def admin_of(service: Admin, server: Admin) -> Admin:
+    """The stronger of two wishes: maintenance over drained over enabled."""
+    strongest_first = (Admin.MAINTENANCE, Admin.DRAINED, Admin.ENABLED)
+    return min(service, server, key=strongest_first.index)
+
+
+def reasons(state: ServerState) -> frozenset[Because]:
+    """Why a server is not at full weight; empty if it is."""
+    found = set()
+    if state.phase is Phase.DOWN:
+        found.add(Because.FAILED)
+    if state.phase is Phase.UNKNOWN:
+        found.add(Because.UNKNOWN)
+    if state.admin is Admin.DRAINED:
+        found.add(Because.DRAINED)
+    if state.admin is Admin.MAINTENANCE:
+        found.add(Because.MAINTENANCE)
+    if state.refused:
+        found.add(Because.REFUSED)
+    return frozenset(found)
+
+
+def wanted_row(spec: DestSpec, state: ServerState, on_failure: OnFailure) -> DestSpec | None:
+    """The row a server should have; None: no row."""
+    because = reasons(state)
+    if because & {Because.FAILED, Because.MAINTENANCE}:
+        return None if on_failure is OnFailure.REMOVE else replace(spec, weight=0)
+    if Because.UNKNOWN in because:
+        return None
+    if Because.DRAINED in because:
+        return replace(spec, weight=0)
+    return spec if state.asked is None else replace(spec, weight=min(state.asked, MAX_WEIGHT))
+
+
+def wanted_rows(
+    config: ServiceConfig, states: Mapping[DestKey, ServerState], context: Context
+) -> dict[DestKey, DestSpec]:
+    """The rows of the declared servers, strangers' edits applied."""
+    rows = {}
+    for real in config.reals:
+        row = wanted_row(real.spec, states[real.key], config.on_failure)
+        row = held_row(context.mode, row, context.holds.dests.get(real.key))
+        if row is not None:
+            rows[real.key] = row
+    return rows
+
+
+def usable(rows: Mapping[DestKey, DestSpec], states: Mapping[DestKey, ServerState]) -> bool:
+    """True if somebody can be sent to one of these rows."""
+    return any(row.weight > 0 and not states[key].refused for key, row in rows.items())
+
+
+def undecided(reals: tuple[RealServer, ...], states: Mapping[DestKey, ServerState]) -> bool:
+    """True while a server that may become usable is still unknown."""
+    return any(reasons(states[r.key]) == {Because.UNKNOWN} and r.spec.weight > 0 for r in reals)
+
+
+def wanted_service(config: ServiceConfig, states: Mapping[DestKey, ServerState], context: Context) -> Service | None:
+    """The complete wanted service; None where a stranger deleted it and that is held.
+
+    states: one for each declared server.
+    """
+    spec = held_service(context.mode, config.spec, context.holds.service)
+    if spec is None:
+        return None
+    rows = wanted_rows(config, states, context)
+    if not usable(rows, states):
+        if undecided(config.reals, states):
+            rows |= _leftovers(config, rows, context)
+        elif config.fallback:
+            rows[config.fallback.key] = config.fallback.spec
+    return Service(spec, _with_strangers(config, rows, context))
+
+
+def _leftovers(config: ServiceConfig, rows: Mapping[DestKey, DestSpec], context: Context) -> dict[DestKey, DestSpec]:
+    declared = {real.key for real in config.reals}
+    return {key: row for key, row in context.rows.items() if key not in rows and key not in declared}
+
+
+def _with_strangers(config: ServiceConfig, rows: dict[DestKey, DestSpec], context: Context) -> dict[DestKey, DestSpec]:
+    """Rows with the holds on destinations that are not declared servers: the fallback's, and a stranger's own."""
+    declared = {real.key for real in config.reals}
+    for key, held in context.holds.dests.items():
+        if key in declared:
+            continue
+        row = held_stranger(context.mode, rows.pop(key, None), held)
+        if row is not None:
+            rows[key] = row
+    return rows
