@@ -28,7 +28,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from healthd.model import Address, endpoint
 
@@ -113,15 +113,23 @@ class Passed:
 # --- options: fields of a check ---------------------------------------------------------------------------------
 
 
-def option(default: Any, doc: str, *, rule: Callable[[Any], Any] | None = None, secret: bool = False) -> Any:
+def option(
+    default: Any,
+    doc: str,
+    *,
+    rule: Callable[[Any], Any] | None = None,
+    secret: bool = False,
+    file: Literal["read", "execute"] | None = None,
+) -> Any:
     """A field of a check that the configuration may set.
 
     default: its value when not given (`REQUIRED` for none). doc: one sentence for the reference. rule: called with the
     value once its type is right; returns the value to keep or raises ValueError with a text for the operator.
-    secret: never shown in output. A field's type is one of str, int, float, bool, bytes, Literal, tuple[str, ...],
+    secret: never shown in output. file: the value is the path of a file that must be there to be read or executed;
+    who loads the configuration looks, a check does not. A field's type is one of str, int, float, bool, bytes, Literal, tuple[str, ...],
     tuple[tuple[str, str], ...] (a table), Tls | None, or one of those `| None`.
     """
-    metadata = {"doc": doc, "rule": rule, "secret": secret}
+    metadata = {"doc": doc, "rule": rule, "secret": secret, "file": file}
     if default is REQUIRED:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -142,9 +150,9 @@ class Tls:
     server_name: str | None = option(
         None, "name for SNI and verification; default: the check's host name or the address"
     )
-    ca_file: str | None = option(None, "PEM file of the authorities to trust; default: the system's")
-    cert_file: str | None = option(None, "PEM file of our own certificate")
-    key_file: str | None = option(None, "PEM file of our own key, if it is not in cert_file")
+    ca_file: str | None = option(None, "PEM file of the authorities to trust; default: the system's", file="read")
+    cert_file: str | None = option(None, "PEM file of our own certificate", file="read")
+    key_file: str | None = option(None, "PEM file of our own key, if it is not in cert_file", file="read")
     min_days: int = option(0, "days the certificate must still be valid; 0: only as verification asks")
     alpn: tuple[str, ...] = option((), "application protocols to offer")
 
@@ -214,9 +222,13 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Wait for data. Sent back: 1 to `limit` bytes of the stream as they come, b"" at its end; or one datagram."""
+    """Wait for data. Sent back: 1 to `limit` bytes of the stream as they come, b"" at its end; or one datagram.
+
+    optional: silence until the deadline is an answer too, sent back as None; the conversation must end then.
+    """
 
     limit: int = 65536
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
