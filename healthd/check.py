@@ -126,8 +126,9 @@ def option(
     default: its value when not given (`REQUIRED` for none). doc: one sentence for the reference. rule: called with the
     value once its type is right; returns the value to keep or raises ValueError with a text for the operator.
     secret: never shown in output. file: the value is the path of a file that must be there to be read or executed;
-    who loads the configuration looks, a check does not. A field's type is one of str, int, float, bool, bytes, Literal, tuple[str, ...],
-    tuple[tuple[str, str], ...] (a table), Tls | None, or one of those `| None`.
+    who loads the configuration looks, a check does not. A field's type is one of str, int, float, bool, bytes, Literal,
+    tuple[str, ...], tuple[tuple[str, str], ...] (a table), Tls | None, or one of those `| None`. Fields of a check that
+    are not made by `option` are its own affair (what it prepares for speed), never configuration.
     """
     metadata = {"doc": doc, "rule": rule, "secret": secret, "file": file}
     if default is REQUIRED:
