@@ -1,0 +1,1 @@
+"""The place where the rig's tests run: a virtual machine, or fresh namespaces of this kernel. Standard library only."""
