@@ -12,6 +12,10 @@ class RigUnavailable(Exception):
     """The rig cannot run here; one sentence says why and what helps."""
 
 
+class NothingToRun(Exception):
+    """The tests asked for cannot even be read; the text is pytest's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A shell line with its directory and environment. writable: directories whose files outlive the machine.

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from machine import native, qemu
-from machine.command import Command, RigUnavailable
+from machine.command import Command, NothingToRun, RigUnavailable
 
 ROOT = Path(__file__).resolve().parents[3]
 OUT = ROOT / "out"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PASSED_ON = ("CI", "PYTEST_ADDOPTS")
+UNAVAILABLE, UNREADABLE = 77, 2
 TEST_LIMIT = 60  # seconds for one test, times the slowness of the place
 
 
@@ -29,7 +30,10 @@ def main(arguments: Sequence[str], usage: str) -> int:
         return _run(arguments, os.environ)
     except RigUnavailable as error:
         print(f"rig: {error}", file=sys.stderr)
-        return qemu.DIED
+        return UNAVAILABLE
+    except NothingToRun as error:
+        print(error, file=sys.stderr)
+        return UNREADABLE
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -80,7 +84,7 @@ def _pytest(arguments: Sequence[str]) -> str:
 def _collect(arguments: Sequence[str]) -> None:
     """Compile everything here and let pytest read the tests once: inside, both would take 20 times as long.
 
-    A test that cannot be imported is found before anything boots. Raises RigUnavailable.
+    A test that cannot be imported is found before anything boots. Raises NothingToRun, RigUnavailable.
     """
     if not PYTHON.exists():
         raise RigUnavailable("there is no .venv yet: run ./test once, it makes it")
@@ -101,4 +105,4 @@ def _collect(arguments: Sequence[str]) -> None:
     ]
     done = subprocess.run(collect, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RigUnavailable(f"pytest cannot collect the tests:\n{done.stdout}{done.stderr}".rstrip())
+        raise NothingToRun(f"{done.stdout}{done.stderr}".rstrip())
