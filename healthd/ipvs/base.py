@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from healthd.model import Connections, Counters, DestKey, ServiceKey, SyncDaemon, Table, Timeouts
-from healthd.ops import Op, describe
+from healthd.ops import DestOp, Op, describe
 
 
 class RowRefused(Exception):
@@ -27,8 +27,12 @@ class RowRefused(Exception):
 
     @property
     def is_conflict(self) -> bool:
-        """True if the table was not as believed (EEXIST, ESRCH, ENOENT for a destination)."""
-        return self.code in (errno.EEXIST, errno.ESRCH, errno.ENOENT)
+        """True if the table was not as believed (EEXIST, ESRCH, ENOENT for a destination).
+
+        ENOENT for a service is a scheduler or persistence engine that the kernel does not have.
+        """
+        gone = self.code == errno.ENOENT and isinstance(self.op, DestOp)
+        return gone or self.code in (errno.EEXIST, errno.ESRCH)
 
 
 class TableUnavailable(Exception):

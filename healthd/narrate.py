@@ -1,0 +1,166 @@
+"""What changed -> events for people. Pure: every text that the director says comes from here.
+
+An event of a server is told once its row in the table is as it should be; `effect` lists the operations that made it
+so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from healthd.check import Outcome, Verdict
+from healthd.config.schema import RealServer, ServiceConfig
+from healthd.drift import Edit
+from healthd.events import Event, Kind
+from healthd.health import Phase
+from healthd.ipvs.base import RowRefused
+from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec
+from healthd.ops import AddDest, DelDest, RowOp, SetDest, describe, describe_dest, describe_service
+
+Effects = Mapping[tuple[ServiceKey, DestKey], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of one server that is still to be told. verdict: the evidence, None where there was none."""
+
+    previous: Phase
+    phase: Phase
+    verdict: Verdict | None
+
+
+def label(real: RealServer) -> str:
+    """How people call a real server: its address and port, and its name if it has one."""
+    return f"{real.key} ({real.name})" if real.name else str(real.key)
+
+
+def weight_text(row: DestSpec | None) -> str:
+    """What the table has for a server."""
+    return "no row" if row is None else f"weight {row.weight}"
+
+
+def effects(ops: Iterable[RowOp]) -> Effects:
+    """Texts of the operations on destinations, by destination."""
+    texts: dict[tuple[ServiceKey, DestKey], tuple[str, ...]] = {}
+    for op in ops:
+        if isinstance(op, AddDest | SetDest | DelDest):
+            key = (op.service, op.dest)
+            texts[key] = (*texts.get(key, ()), describe(op))
+    return texts
+
+
+def server_changed(
+    service: ServiceConfig, real: RealServer, change: Transition, row: DestSpec | None, done: Effects, at: float
+) -> Event:
+    """A server came up, went down, or was asked to have another weight."""
+    verdict = change.verdict
+    if change.previous is change.phase:
+        kind, what = Kind.SERVER_WEIGHT, "weight changed"
+    elif change.phase is Phase.UP:
+        kind, what = Kind.SERVER_UP, "is up"
+    else:
+        kind, what = Kind.SERVER_DOWN, "is down"
+    evidence = f" ({verdict.reason.value}: {verdict.detail})" if verdict else ""
+    return Event(
+        kind,
+        at,
+        f"{service.name}: {label(real)} {what}{evidence}, {weight_text(row)}",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        previous=change.previous.value,
+        phase=change.phase.value,
+        reason=verdict.reason.value if verdict else "",
+        detail=verdict.detail if verdict else "",
+        weight=None if row is None else row.weight,
+        effect=done.get((service.key, real.key), ()),
+    )
+
+
+def server_admin(service: ServiceConfig, real: RealServer, phase: Phase, row: DestSpec | None, at: float) -> Event:
+    """The operator's wish for a server changed with the configuration."""
+    message = f"{service.name}: {label(real)} is now {real.admin.value}, {weight_text(row)}"
+    weight = None if row is None else row.weight
+    return Event(
+        Kind.SERVER_ADMIN,
+        at,
+        message,
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        phase=phase.value,
+        detail=real.admin.value,
+        weight=weight,
+    )
+
+
+def server_certainty(service: ServiceConfig, real: RealServer, phase: Phase, verdict: Verdict, at: float) -> Event:
+    """Probing a server became impossible for reasons of our own, or possible again."""
+    unsure = verdict.outcome is Outcome.INCONCLUSIVE
+    told = f"cannot be probed ({verdict.detail}), it stays {phase.value}" if unsure else "can be probed again"
+    return Event(
+        Kind.SERVER_UNSURE if unsure else Kind.SERVER_SURE,
+        at,
+        f"{service.name}: {label(real)} {told}",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        phase=phase.value,
+        reason=verdict.reason.value,
+        detail=verdict.detail,
+    )
+
+
+def fallback(service: ServiceConfig, row: DestSpec | None, done: Effects, at: float) -> Event:
+    """The fallback came in or went out. row: its row now."""
+    key = service.fallback.key if service.fallback else None
+    kind, what = (Kind.FALLBACK_ON, "takes over") if row else (Kind.FALLBACK_OFF, "is no longer needed")
+    return Event(
+        kind,
+        at,
+        f"{service.name}: fallback {key} {what}",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(key),
+        weight=None if row is None else row.weight,
+        effect=done.get((service.key, key), ()) if key else (),
+    )
+
+
+def service_listed(name: str, key: ServiceKey, present: bool, at: float) -> Event:
+    """A virtual service was created in, or deleted from, the table."""
+    kind, what = (Kind.SERVICE_ADDED, "added to") if present else (Kind.SERVICE_REMOVED, "removed from")
+    return Event(kind, at, f"{name}: {key} {what} the table", service=name, virtual=str(key))
+
+
+def drifted(edit: Edit, names: Mapping[ServiceKey, str], reaction: str, at: float) -> Event:
+    """Somebody else changed a row of ours. reaction: what we do about it."""
+    what = f"{edit.dest} of {edit.service}" if edit.dest else f"service {edit.service}"
+    change = f"was {_spec_text(edit.believed)}, is {_spec_text(edit.found)}"
+    name = names.get(edit.service, "")
+    message = f"{name}: {what} was edited by somebody else ({change}), {reaction}"
+    real = str(edit.dest) if edit.dest else ""
+    return Event(Kind.DRIFT, at, message, service=name, virtual=str(edit.service), real=real, detail=change)
+
+
+def _spec_text(spec: ServiceSpec | DestSpec | None) -> str:
+    if spec is None:
+        return "absent"
+    return describe_service(spec) if isinstance(spec, ServiceSpec) else describe_dest(spec)
+
+
+def row_refused(error: RowRefused, names: Mapping[ServiceKey, str], retry: float, at: float) -> Event:
+    """The table would not take a row. retry: seconds until it is tried again."""
+    service: ServiceKey = error.op.service  # type: ignore[union-attr]  # only row operations are ever planned
+    name = names.get(service, "")
+    dest = getattr(error.op, "dest", None)
+    return Event(
+        Kind.ROW_REFUSED,
+        at,
+        f"{name}: the table refused to {error}; next try in {retry:.0f} s",
+        service=name,
+        virtual=str(service),
+        real=str(dest) if dest else "",
+        detail=str(error),
+    )

@@ -1,0 +1,107 @@
+"""The servers as they are known: what is configured, what is asked about each, and what the answers said.
+
+`Roster` belongs to the director's task. It folds observations and remembers what is still to be told of each server; it
+knows no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from healthd.assignment import Assignment, ServerRef, assign
+from healthd.check import Outcome
+from healthd.config.schema import CheckPlan, RealServer, ServiceConfig
+from healthd.health import Health, Phase, combine
+from healthd.model import ServiceKey
+from healthd.narrate import Transition
+from healthd.prober.base import Observation
+
+UNSURE_AFTER = 3
+"""Inconclusive verdicts in a row after which people are told; one alone may be a short stall of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What observations changed: services to decide anew, and servers whose certainty changed (with the evidence)."""
+
+    dirty: frozenset[ServiceKey]
+    certainty: tuple[tuple[ServerRef, Observation], ...]
+
+
+@dataclass(slots=True)
+class Roster:
+    """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch."""
+
+    services: dict[ServiceKey, ServiceConfig] = field(default_factory=dict)
+    reals: dict[ServerRef, RealServer] = field(default_factory=dict)
+    assignment: Assignment = field(default_factory=Assignment)
+    healths: dict[int, Health] = field(default_factory=dict)
+    evidence: dict[int, Observation] = field(default_factory=dict)
+    unsure: dict[int, int] = field(default_factory=dict)
+    transitions: dict[ServerRef, Transition] = field(default_factory=dict)
+
+    def replace(self, services: Iterable[ServiceConfig], adopted: Callable[[ServerRef, CheckPlan], Health]) -> None:
+        """Take over another configuration. adopted: health of a server that is new; the others keep theirs."""
+        listed = tuple(services)
+        known = {ref: Health(self.phase(ref), since=self.since(ref)) for ref in self.assignment.watches}
+
+        def begin(ref: ServerRef, plan: CheckPlan) -> Health:
+            return known[ref] if ref in known else adopted(ref, plan)
+
+        self.services = {service.key: service for service in listed}
+        self.reals = {(service.key, real.key): real for service in listed for real in service.reals}
+        self.assignment = assign(listed, self.assignment, self.healths, begin)
+        watches = [watch for probe in self.assignment.probes for watch in probe.watches]
+        self.healths = {watch.id: watch.health for watch in watches}
+        self.evidence = {watch: seen for watch, seen in self.evidence.items() if watch in self.healths}
+        self.unsure = {watch: count for watch, count in self.unsure.items() if watch in self.healths}
+        self.transitions = {ref: change for ref, change in self.transitions.items() if ref in self.reals}
+
+    def phase(self, ref: ServerRef) -> Phase:
+        """Phase of a server by all its checks together."""
+        return combine(self.healths[watch].phase for watch in self.assignment.watches.get(ref, ()))
+
+    def asked(self, ref: ServerRef) -> int | None:
+        """The least weight that a server's checks ask for; None for the configured one."""
+        asked = (self.healths[watch].weight for watch in self.assignment.watches.get(ref, ()))
+        return min((weight for weight in asked if weight is not None), default=None)
+
+    def since(self, ref: ServerRef) -> float:
+        """Monotonic time of the last change of phase of any of a server's checks."""
+        return max((self.healths[watch].since for watch in self.assignment.watches.get(ref, ())), default=0.0)
+
+    def fold(self, observations: Iterable[Observation]) -> Folded:
+        """Take over what the prober says; observations of probes that are no longer asked are dropped."""
+        dirty: set[ServiceKey] = set()
+        certainty: list[tuple[ServerRef, Observation]] = []
+        for observation in observations:
+            for watch, health in observation.healths:
+                ref = self.assignment.servers.get(watch)
+                if ref is None:
+                    continue
+                if self._fold_one(ref, watch, health, observation):
+                    dirty.add(ref[0])
+                if self._certainty_changed(watch, observation):
+                    certainty.append((ref, observation))
+        return Folded(frozenset(dirty), tuple(certainty))
+
+    def _fold_one(self, ref: ServerRef, watch: int, health: Health, observation: Observation) -> bool:
+        """True if the server's phase or asked weight changed."""
+        self.evidence[watch] = observation
+        if self.healths[watch] == health:
+            return False
+        before = self.phase(ref), self.asked(ref)
+        self.healths[watch] = health
+        after = self.phase(ref), self.asked(ref)
+        if before == after:
+            return False
+        untold = self.transitions.get(ref)
+        self.transitions[ref] = Transition(untold.previous if untold else before[0], after[0], observation.verdict)
+        return True
+
+    def _certainty_changed(self, watch: int, observation: Observation) -> bool:
+        if observation.verdict.outcome is Outcome.INCONCLUSIVE:
+            self.unsure[watch] = self.unsure.get(watch, 0) + 1
+            return self.unsure[watch] == UNSURE_AFTER
+        return self.unsure.pop(watch, 0) >= UNSURE_AFTER
