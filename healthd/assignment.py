@@ -22,12 +22,13 @@ Question = tuple[Check | AsyncCheck, Target, Cadence]
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What is asked, and whose health depends on it."""
+    """What is asked, and whose health depends on it. servers, probe_of: by watch; watches: by server."""
 
     probes: tuple[Probe, ...] = ()
     probe_ids: Mapping[Question, int] = field(default_factory=dict)
     watch_ids: Mapping[tuple[ServerRef, int], int] = field(default_factory=dict)
     servers: Mapping[int, ServerRef] = field(default_factory=dict)
+    probe_of: Mapping[int, int] = field(default_factory=dict)
     watches: Mapping[ServerRef, tuple[int, ...]] = field(default_factory=dict)
     next_id: int = 1
 
@@ -47,6 +48,7 @@ def assign(
     watching: dict[int, list[Watch]] = {}
     watches: dict[ServerRef, tuple[int, ...]] = {}
     servers: dict[int, ServerRef] = {}
+    probe_of: dict[int, int] = {}
     for ref, plan in _plans(services):
         probe = ids.probe((plan.check, plan.target, plan.cadence))
         watch = ids.watch((ref, probe))
@@ -57,8 +59,9 @@ def assign(
         watching.setdefault(probe, []).append(Watch(watch, plan.thresholds, health))
         watches[ref] = (*watches.get(ref, ()), watch)
         servers[watch] = ref
+        probe_of[watch] = probe
     probes = tuple(_probe(number, plan, watching[number]) for number, plan in plans.items())
-    return Assignment(probes, ids.probes, ids.watches, servers, watches, ids.next)
+    return Assignment(probes, ids.probes, ids.watches, servers, probe_of, watches, ids.next)
 
 
 def _plans(services: Iterable[ServiceConfig]) -> Iterator[tuple[ServerRef, CheckPlan]]:

@@ -1,0 +1,161 @@
+"""What healthd believes, as plain values for programs and people. Pure.
+
+`describe_all` is the document that the control socket serves and that `healthd status` shows. Its keys are stable
+within one `version`; new ones may be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from healthd.assignment import ServerRef
+from healthd.config.schema import RealServer, ServiceConfig
+from healthd.health import Thresholds
+from healthd.ipvs.base import ServiceCounters
+from healthd.ledger import Ledger
+from healthd.model import Connections, DestSpec, ServiceKey
+from healthd.policy import ServerState, reasons
+from healthd.prober.base import Observation, Probe, Summary
+from healthd.roster import Roster
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything a view is made of. now: monotonic seconds. latest: the last observation of each probe, by probe."""
+
+    roster: Roster
+    ledger: Ledger
+    states: Mapping[ServerRef, ServerState]
+    now: float
+    latest: Mapping[int, Observation]
+    counters: Mapping[ServiceKey, ServiceCounters]
+
+
+def describe_all(scene: Scene, table_error: str | None, summary: Summary | None) -> dict[str, Any]:
+    """The whole document."""
+    services = sorted(scene.roster.services.values(), key=lambda service: service.name)
+    probes = {probe.id: probe for probe in scene.roster.assignment.probes}
+    return {
+        "version": VERSION,
+        "table": {"ok": table_error is None, "error": table_error},
+        "prober": describe_prober(summary, len(probes), scene.now),
+        "services": [describe_service(scene, service, probes) for service in services],
+    }
+
+
+def describe_prober(summary: Summary | None, probes: int, now: float) -> dict[str, Any]:
+    """What the prober last said of itself; rates are per second, lateness in milliseconds."""
+    if summary is None:
+        return {"probes": probes, "age": None}
+    return {
+        "probes": probes,
+        "age": round(now - summary.at, 3),
+        "passed": summary.passed,
+        "failed": summary.failed,
+        "inconclusive": summary.inconclusive,
+        "missed": summary.missed,
+        "in_flight": summary.in_flight,
+        "lateness_p50_ms": round(summary.lateness_p50 * 1000, 2),
+        "lateness_p99_ms": round(summary.lateness_p99 * 1000, 2),
+        "stalls": summary.stalls,
+        "unasked": summary.unasked,
+    }
+
+
+def describe_service(scene: Scene, service: ServiceConfig, probes: Mapping[int, Probe]) -> dict[str, Any]:
+    """One virtual service with its servers."""
+    present = service.key in scene.ledger.actual
+    return {
+        "name": service.name,
+        "virtual": str(service.key),
+        "scheduler": service.spec.scheduler,
+        "on_failure": service.on_failure.value,
+        "admin": service.admin.value,
+        "present": present,
+        "fallback": describe_fallback(scene, service),
+        "reals": [describe_server(scene, service, real, probes) for real in service.reals],
+        "config": str(service.place),
+    }
+
+
+def describe_fallback(scene: Scene, service: ServiceConfig) -> dict[str, Any] | None:
+    """The fallback and whether it is in; None where none is configured."""
+    if service.fallback is None:
+        return None
+    row = scene.ledger.row(service.key, service.fallback.key)
+    return {"address": str(service.fallback.key), "active": row is not None, **_row(row)}
+
+
+def describe_server(
+    scene: Scene, service: ServiceConfig, real: RealServer, probes: Mapping[int, Probe]
+) -> dict[str, Any]:
+    """One real server: what is believed, why, what the table has, and its checks."""
+    ref = (service.key, real.key)
+    state = scene.states[ref]
+    watches = scene.roster.assignment.watches.get(ref, ())
+    counters = scene.counters.get(service.key)
+    return {
+        "address": str(real.key),
+        "name": real.name,
+        "phase": state.phase.value,
+        "for": round(scene.now - scene.roster.since(ref), 3),
+        "admin": state.admin.value,
+        "reasons": sorted(reason.value for reason in reasons(state)),
+        "configured_weight": real.spec.weight,
+        "asked_weight": state.asked,
+        **_row(scene.ledger.row(*ref)),
+        "checks": [describe_watch(scene, watch, probes) for watch in watches],
+        "connections": _connections(counters.dests.get(real.key)) if counters else None,
+        "config": str(real.place),
+    }
+
+
+def describe_watch(scene: Scene, watch: int, probes: Mapping[int, Probe]) -> dict[str, Any]:
+    """One check of one server: what is asked, how it stands, and the last answer."""
+    probe, limits = _asked(scene.roster, watch, probes)
+    health = scene.roster.healths[watch]
+    seen = _newest(scene.latest.get(probe.id), scene.roster.evidence.get(watch))
+    return {
+        "kind": probe.check.kind,
+        "target": str(probe.target),
+        "interval": probe.cadence.interval,
+        "timeout": probe.cadence.timeout,
+        "phase": health.phase.value,
+        "streak": health.streak,
+        "rise": limits.rise,
+        "fall": limits.fall,
+        "last": _verdict(seen, scene.now) if seen else None,
+    }
+
+
+def _asked(roster: Roster, watch: int, probes: Mapping[int, Probe]) -> tuple[Probe, Thresholds]:
+    probe = probes[roster.assignment.probe_of[watch]]
+    limits = next(candidate.thresholds for candidate in probe.watches if candidate.id == watch)
+    return probe, limits
+
+
+def _newest(one: Observation | None, other: Observation | None) -> Observation | None:
+    both = [seen for seen in (one, other) if seen is not None]
+    return max(both, key=lambda seen: seen.at, default=None)
+
+
+def _verdict(seen: Observation, now: float) -> dict[str, Any]:
+    return {
+        "outcome": seen.verdict.outcome.value,
+        "reason": seen.verdict.reason.value,
+        "detail": seen.verdict.detail,
+        "age": round(now - seen.at, 3),
+        "took_ms": round(seen.took * 1000, 2),
+    }
+
+
+def _row(row: DestSpec | None) -> dict[str, Any]:
+    return {"weight": None if row is None else row.weight}
+
+
+def _connections(row: Connections | None) -> dict[str, int] | None:
+    return {"active": row.active, "inactive": row.inactive, "persistent": row.persistent} if row else None
