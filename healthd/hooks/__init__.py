@@ -1,0 +1,8 @@
+"""Events to people and programs, never in the way of a weight change. `Announcer` is what the director talks to."""
+
+from healthd.hooks.announcer import Announcer
+from healthd.hooks.base import Hook, HookStats
+from healthd.hooks.log import LogHook
+from healthd.hooks.words import sentence
+
+__all__ = ["Announcer", "Hook", "HookStats", "LogHook", "sentence"]

@@ -1,0 +1,155 @@
+"""Events in words: the one place that says how an event reads, and which fields it has for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Hashable
+from uuid import UUID, uuid5
+
+from healthd.events import Event, Kind
+from healthd.log.entry import rfc3339
+from healthd.log.printable import printable
+
+# MESSAGE_ID of a kind is uuid5 of this and the kind's value, so that a new kind has one without a table to forget.
+MESSAGE_IDS = UUID("7c1f6a0e-3f0e-4d0b-9a55-6d1f3b1f8c27")
+# Linux takes 128 KiB per variable of an environment (MAX_ARG_STRLEN) and counts all of them together.
+VARIABLE_LIMIT = 16_384
+
+_WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.DRIFT})
+_ERRORS = frozenset({Kind.ROW_REFUSED, Kind.TABLE_LOST, Kind.PROBER_LOST, Kind.RELOAD_FAILED})
+
+_DAEMON = {
+    Kind.TABLE_LOST: "the IPVS table is away; probing goes on, nothing is written",
+    Kind.TABLE_BACK: "the IPVS table is back",
+    Kind.PROBER_LOST: "a prober ended and is started again; its servers keep their state",
+    Kind.RELOADED: "the configuration was read again and holds",
+    Kind.RELOAD_FAILED: "the configuration was not taken; the old one stays",
+    Kind.STARTED: "healthd has started",
+    Kind.STOPPING: "healthd is stopping",
+}
+
+
+def level(kind: Kind) -> int:
+    """Level of `logging`: what somebody should look at is a warning, what healthd cannot do is an error."""
+    if kind in _ERRORS:
+        return logging.ERROR
+    return logging.WARNING if kind in _WARNINGS else logging.INFO
+
+
+def message_id(kind: Kind) -> str:
+    """MESSAGE_ID for journald: 32 hexadecimal digits, the same for ever."""
+    return uuid5(MESSAGE_IDS, kind.value).hex
+
+
+def subject(event: Event) -> Hashable:
+    """What the event tells the state of: a newer event of the same subject makes it outdated. None: of nothing."""
+    row = (event.service, event.virtual, event.real)
+    match event.kind:
+        case Kind.SERVER_UP | Kind.SERVER_DOWN:
+            return ("phase", *row)
+        case Kind.SERVER_WEIGHT:
+            return ("weight", *row)
+        case Kind.SERVER_ADMIN:
+            return ("admin", *row)
+        case Kind.SERVER_UNSURE | Kind.SERVER_SURE:
+            return ("sure", *row)
+        case Kind.FALLBACK_ON | Kind.FALLBACK_OFF:
+            return ("fallback", event.service, event.virtual)
+        case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
+            return ("service", event.service, event.virtual)
+        case Kind.ROW_REFUSED:
+            return ("refused", *row)
+        case Kind.TABLE_LOST | Kind.TABLE_BACK:
+            return ("table",)
+        case Kind.RELOADED | Kind.RELOAD_FAILED:
+            return ("configuration",)
+        case Kind.STARTED | Kind.STOPPING:
+            return ("daemon",)
+        case Kind.DRIFT | Kind.PROBER_LOST:
+            return None
+
+
+def sentence(event: Event) -> str:
+    """The event in one line for people: its message, or where it has none, one made of its other fields."""
+    if event.message:
+        return event.message
+    text = _what(event)
+    return f"{event.service}: {text}" if event.service else text
+
+
+def _what(event: Event) -> str:
+    why, row = _why(event), _row(event)
+    match event.kind:
+        case Kind.SERVER_UP:
+            return f"{event.real} is up{why}; {row}"
+        case Kind.SERVER_DOWN:
+            return f"{event.real} is down{why}; {row}"
+        case Kind.SERVER_WEIGHT:
+            return f"{event.real} is {event.phase or 'kept'}{why}; {row}"
+        case Kind.SERVER_ADMIN:
+            return f"{event.real} was set by the operator{why}; {row}"
+        case Kind.SERVER_UNSURE:
+            return f"{event.real} cannot be asked{why}; it stays {event.phase or 'as it is'}"
+        case Kind.SERVER_SURE:
+            return f"{event.real} can be asked again; it is {event.phase or 'as it was'}"
+        case Kind.FALLBACK_ON:
+            return f"no server is usable, fallback {event.real} serves{why}"
+        case Kind.FALLBACK_OFF:
+            return f"a server is usable again, fallback {event.real} is out{why}"
+        case Kind.SERVICE_ADDED:
+            return f"{event.virtual} is now in the table{why}"
+        case Kind.SERVICE_REMOVED:
+            return f"{event.virtual} is no longer in the table{why}"
+        case Kind.DRIFT:
+            return f"somebody else changed {event.real or event.virtual or 'the table'}{why}"
+        case Kind.ROW_REFUSED:
+            return f"the table refused {event.real or event.virtual}{why}"
+    return _DAEMON[event.kind] + why
+
+
+def _why(event: Event) -> str:
+    """Reason and evidence in brackets: (timeout: no answer within 1 s)."""
+    said = ": ".join(part for part in (event.reason, event.detail) if part)
+    return f" ({said})" if said else ""
+
+
+def _row(event: Event) -> str:
+    return "no row in the table" if event.weight is None else f"weight {event.weight}"
+
+
+def fields(event: Event) -> dict[str, object]:
+    """All but time and message, always the same keys in the same order."""
+    return {
+        "kind": event.kind.value,
+        "service": event.service,
+        "virtual": event.virtual,
+        "real": event.real,
+        "previous": event.previous,
+        "phase": event.phase,
+        "reason": event.reason,
+        "detail": event.detail,
+        "weight": event.weight,
+        "effect": list(event.effect),
+    }
+
+
+def document(event: Event) -> bytes:
+    """The event as one JSON object in one line: at (RFC 3339, UTC), message, then its fields."""
+    head = {"at": rfc3339(event.at), "message": sentence(event)}
+    return json.dumps({**head, **fields(event)}).encode() + b"\n"
+
+
+def variables(event: Event) -> dict[str, str]:
+    """The event as HEALTHD_* variables: all of them, empty where there is nothing; one printable line each."""
+    values = {"at": rfc3339(event.at), "message": sentence(event), **fields(event)}
+    values["effect"] = "; ".join(event.effect)
+    values["weight"] = "" if event.weight is None else event.weight
+    return {f"HEALTHD_{key.upper()}": _value(str(value)) for key, value in values.items()}
+
+
+def _value(text: str) -> str:
+    line = printable(text)
+    while len(line.encode()) > VARIABLE_LIMIT:
+        line = line[: len(line) // 2] + "..."
+    return line

@@ -1,0 +1,145 @@
+"""Ties `logging` and structlog to one writer, as the configuration says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from healthd.config.schema import LogSettings
+from healthd.log.entry import Entry, entry_of
+from healthd.log.places import FilePlace, JournalPlace, Place, StreamPlace, SyslogPlace
+from healthd.log.render import FACILITIES, as_json, syslog_content, text
+from healthd.log.writer import LogStats, Writer
+
+# Libraries that tell of every request at INFO; that is no news of ours.
+CHATTY = ("aiohttp.access", "asyncio", "pyroute2")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where the machine's log services are. stderr: a descriptor, also what is spilled to."""
+
+    stderr: int = 2
+    journal: Path = Path("/run/systemd/journal/socket")
+    syslog: Path = Path("/dev/log")
+
+
+class _Handler(logging.Handler):
+    """Makes an entry of each record and hands it to the writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.put(entry_of(record), getattr(record, "_subject", None))
+
+
+class Log:
+    """The log of this process, from `configure` until `close`."""
+
+    def __init__(self, settings: LogSettings, outlets: Outlets, root: logging.Logger, room: int) -> None:
+        level, place = level_of(settings), place_of(settings, outlets)
+        self._outlets = outlets
+        self._root = root
+        self._settings = settings
+        self._writer = Writer(place, fallback=outlets.stderr, room=room)
+        self._handler = _Handler(self._writer)
+        root.addHandler(self._handler)
+        root.setLevel(level)
+
+    def apply(self, settings: LogSettings) -> None:
+        """Go on as other settings say; no line is lost. ValueError if they make no sense, and then nothing changes."""
+        level, place = level_of(settings), place_of(settings, self._outlets)
+        self._root.setLevel(level)
+        if settings != self._settings:
+            self._writer.replace(place)
+        self._settings = settings
+
+    def reopen(self) -> None:
+        """Open the file (or the socket) again before the next line."""
+        self._writer.reopen()
+
+    def stats(self) -> LogStats:
+        """Counts since the start."""
+        return self._writer.stats()
+
+    def flush(self, grace: float) -> bool:
+        """Wait at most `grace` seconds until all is written; True if it is."""
+        return self._writer.flush(grace)
+
+    def close(self, grace: float) -> None:
+        """Write what waits, at most for `grace` seconds; later lines go nowhere."""
+        self._root.removeHandler(self._handler)
+        self._writer.close(grace)
+
+
+def configure(
+    settings: LogSettings,
+    *,
+    outlets: Outlets = Outlets(),
+    root: logging.Logger | None = None,
+    room: int = 10_000,
+) -> Log:
+    """Send all lines of log of this process where the settings say.
+
+    root: whose records to take, the root logger if it is None. room: lines that may wait for a slow place.
+    ValueError if the settings make no sense.
+    """
+    _join_structlog()
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return Log(settings, outlets, root if root is not None else logging.getLogger(), room)
+
+
+def level_of(settings: LogSettings) -> int:
+    """The level of `logging` the settings name. ValueError for what does not exist."""
+    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+    if settings.level not in levels:
+        raise ValueError(f"unknown level {settings.level!r}; known are {', '.join(levels)}")
+    return levels[settings.level]
+
+
+def place_of(settings: LogSettings, outlets: Outlets) -> Place:
+    """The place the settings name. Nothing is opened yet. ValueError for what does not exist."""
+    rendered, content = _formats(settings.format)
+    facility = FACILITIES.get(settings.facility)
+    if facility is None:
+        raise ValueError(f"unknown facility {settings.facility!r}; known are {', '.join(FACILITIES)}")
+    match settings.to:
+        case "stderr":
+            return StreamPlace(outlets.stderr, rendered)
+        case "journald":
+            return JournalPlace(outlets.journal, facility)
+        case "syslog":
+            return SyslogPlace(outlets.syslog, facility, content)
+    if not settings.to.startswith("/"):
+        raise ValueError(f"log to {settings.to!r}: want stderr, journald, syslog or an absolute path")
+    return FilePlace(Path(settings.to), rendered)
+
+
+def _formats(name: str) -> tuple[Callable[[Entry], bytes], Callable[[Entry], str]]:
+    match name:
+        case "text":
+            return text, syslog_content
+        case "json":
+            return as_json, lambda entry: as_json(entry).decode().rstrip("\n")
+    raise ValueError(f"unknown format {name!r}; known are text, json")
+
+
+def _join_structlog() -> None:
+    """Let structlog's bound loggers speak through `logging`, with what is bound to them as extras."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
