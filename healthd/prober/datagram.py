@@ -1,0 +1,98 @@
+"""Datagrams with a port of their own: a connected UDP socket, so the kernel drops what is not from the target.
+
+A closed port is told by the kernel as ECONNREFUSED on the socket, which no other conversation shares.
+"""
+
+from __future__ import annotations
+
+import _socket
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN
+from typing import TYPE_CHECKING, Any
+
+from healthd.check import Datagram
+from healthd.prober import classify
+from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.sockets import DGRAM
+
+if TYPE_CHECKING:
+    from healthd.prober.engine import Engine
+
+
+class OwnPort:
+    """One UDP socket of one attempt."""
+
+    __slots__ = ("_limit", "_readable", "_receiving", "attempt", "engine", "fd", "sock")
+
+    def __init__(self, engine: Engine, attempt: Attempt, sock: _socket.socket) -> None:
+        self.engine = engine
+        self.attempt: Attempt | None = attempt
+        self.sock = sock
+        self.fd = sock.fileno()
+        self._readable = self._receiving = False
+        self._limit = 0
+
+    def ready(self, events: int) -> None:
+        """A datagram or an ICMP error has come."""
+        if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            self._readable = True
+        if not self._receiving or self.attempt is None:
+            return
+        try:
+            value = self._read(self._limit)
+        except OSError as error:
+            self.engine.throw(self.attempt, classify.came_back(error.errno or 0, "receiving"))
+        else:
+            if value is not WAIT:
+                self.engine.resume(self.attempt, value)
+
+    def send(self, data: bytes) -> Wait | None:
+        """Send one datagram. One that came back by ICMP before is raised here."""
+        self.sock.send(data)
+        return None
+
+    def receive(self, limit: int) -> bytes | Wait:
+        """The next datagram."""
+        self._limit = limit
+        if self._readable:
+            return self._read(limit)
+        self._receiving = True
+        return WAIT
+
+    def _read(self, limit: int) -> bytes | Wait:
+        try:
+            data = self.sock.recv(limit)
+        except BlockingIOError:
+            self._readable = False
+            self._receiving = True
+            return WAIT
+        self._receiving = False
+        return data
+
+    def close(self, hard: bool) -> None:
+        """Close."""
+        self.attempt = None
+        self.engine.unwatch(self.fd)
+        self.sock.close()
+
+    def waiting_for(self) -> str:
+        """What has not come."""
+        return "no answer"
+
+
+def open_datagram(engine: Engine, attempt: Attempt, step: Datagram) -> Any:
+    """Open a datagram conversation."""
+    if attempt.channel is not None:
+        attempt.channel.close(hard=True)
+    attempt.keep = False
+    if not step.own_port:
+        return engine.shared.join(attempt)
+    origin, address = attempt.question.where()
+    sock = origin.open(DGRAM)
+    code = sock.connect_ex(address)
+    if code:
+        sock.close()
+        raise classify.refused_here(code, "opening a datagram socket")
+    port = OwnPort(engine, attempt, sock)
+    attempt.channel = port
+    engine.watch(port.fd, port, EPOLLIN | EPOLLET)
+    return None

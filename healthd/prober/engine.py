@@ -1,0 +1,293 @@
+"""Drives conversations: one epoll set, one place for deadlines, no task, timer or stream object per probe.
+
+The way of an attempt: `begin` -> the conversation says steps, each is done at once or waits for an edge -> `_finish`,
+which reports it once. A deadline passes only after everything that has come in was read (`expire` after a complete
+`reap`), so an answer that is there counts however late we are.
+
+Deadlines: attempts of one timeout begin in the order in which they end, so each timeout has one ordered set and only
+its front is looked at.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from healthd.check import (
+    CheckFailed,
+    Connect,
+    Datagram,
+    Inconclusive,
+    Keep,
+    Outcome,
+    Passed,
+    Reason,
+    Receive,
+    Send,
+    Step,
+    Verdict,
+)
+from healthd.prober import stream
+from healthd.prober.attempt import WAIT, Attempt, Question, Wait, late_detail
+from healthd.prober.base import Runner
+from healthd.prober.bugs import Bugs
+from healthd.prober.datagram import open_datagram
+from healthd.prober.shared import Shared
+from healthd.prober.transcript import Recorder
+
+EVENTS = 512
+"""Most events read at once, so that a turn stays short."""
+
+STEPS = 200
+"""Most steps a conversation takes without waiting; then it is the others' turn."""
+
+EXCUSED = 0.25
+"""Part of its timeout that we may have slept through before a timeout says nothing about the server."""
+
+Result = str | Passed | Verdict
+Handler = Callable[["Engine", Attempt, Any], Any]
+
+
+class Watched(Protocol):
+    """What is behind a descriptor of the epoll set."""
+
+    def ready(self, events: int) -> None:
+        """The descriptor has events."""
+        ...
+
+
+class Engine:
+    """Asks questions. report(attempt, result): called once for each attempt that ends by itself or by its deadline.
+
+    clock: monotonic seconds. netns: the network namespace this process is in, None for the one it was started in.
+    on_bug: called with a text once for each place where a check raised something it must not.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[Attempt, Result], None],
+        *,
+        clock: Callable[[], float],
+        runner: Runner | None = None,
+        netns: str | None = None,
+        on_bug: Callable[[str], None],
+    ) -> None:
+        self.report = report
+        self.clock = clock
+        self.runner = runner
+        self.netns = netns
+        self.stalled = 0.0
+        self.flying = 0
+        self.bugs = Bugs(on_bug)
+        self._epoll = select.epoll()
+        self._watched: dict[int, Watched] = {}
+        self._flights: dict[float, dict[Attempt, None]] = {}
+        self._tired: deque[tuple[Attempt, Any]] = deque()
+        self.shared = Shared(self)
+
+    # --- what the prober calls ---
+
+    def fileno(self) -> int:
+        """The epoll set, readable when `reap` has something to do."""
+        return self._epoll.fileno()
+
+    def begin(self, question: Question, timeout: float, owner: Any = None, trace: Recorder | None = None) -> Attempt:
+        """Start asking; `report` may be called before this returns. timeout: seconds."""
+        attempt = Attempt(question, timeout, owner, trace)
+        attempt.started = now = self.clock()
+        attempt.deadline = now + timeout
+        attempt.stalled = self.stalled
+        flight = self._flights.get(timeout)
+        if flight is None:
+            flight = self._flights[timeout] = {}
+        flight[attempt] = None
+        attempt.flight = flight
+        self.flying += 1
+        try:
+            attempt.conversation = conversation = question.check.converse(question.target)  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a verdict, not the end of the prober
+            self._finish(attempt, self.bugs.verdict(error, question.check))
+        else:
+            self._drive(attempt, conversation.send, None)
+        return attempt
+
+    def reap(self) -> bool:
+        """Let every conversation go on for which something came; False if there may be more to read."""
+        for _ in range(len(self._tired)):
+            attempt, value = self._tired.popleft()
+            if attempt.conversation is not None:
+                self._drive(attempt, attempt.conversation.send, value)
+        events = self._epoll.poll(0, EVENTS)
+        watched = self._watched
+        for fd, bits in events:
+            behind = watched.get(fd)
+            if behind is not None:
+                behind.ready(bits)
+        return len(events) < EVENTS
+
+    def expire(self, now: float, why_stalled: str = "") -> None:
+        """End every attempt whose deadline has passed. Call it only after `reap` gave True."""
+        for flight in self._flights.values():
+            late = []
+            for attempt in flight:
+                if attempt.deadline > now:
+                    break
+                late.append(attempt)
+            for attempt in late:
+                self._finish(attempt, self._too_late(attempt, now, why_stalled))
+
+    def next_deadline(self) -> float | None:
+        """The first deadline of all attempts in flight."""
+        return min((next(iter(flight)).deadline for flight in self._flights.values() if flight), default=None)
+
+    @property
+    def busy(self) -> bool:
+        """True while a conversation waits for its next turn and not for the network."""
+        return bool(self._tired)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """End an attempt without a report."""
+        if attempt.flight is not None:
+            self._release(attempt, hard=True)
+
+    async def close(self) -> None:
+        """Abandon everything and release every descriptor."""
+        for flight in self._flights.values():
+            for attempt in list(flight):
+                self.abandon(attempt)
+        self.shared.close()
+        self._epoll.close()
+
+    # --- what channels call ---
+
+    def watch(self, fd: int, behind: Watched, events: int) -> None:
+        """Have `behind.ready` called at events of a descriptor."""
+        self._epoll.register(fd, events)
+        self._watched[fd] = behind
+
+    def unwatch(self, fd: int) -> None:
+        """Forget a descriptor that is about to be closed.
+
+        Said to the kernel too: while a child of this process holds a copy, closing alone would leave it in the set.
+        """
+        if self._watched.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def resume(self, attempt: Attempt, value: Any) -> None:
+        """Let a conversation go on with what it waited for."""
+        if attempt.conversation is not None:
+            self._drive(attempt, attempt.conversation.send, value)
+
+    def throw(self, attempt: Attempt, error: Exception) -> None:
+        """Tell a conversation that what it waited for failed."""
+        if attempt.conversation is not None:
+            self._drive(attempt, attempt.conversation.throw, error)
+
+    # --- one attempt ---
+
+    def _drive(self, attempt: Attempt, go: Callable[[Any], Step], value: Any) -> None:
+        """Run a conversation until it waits or ends. go: its `send` or `throw`, called with `value`."""
+        conversation, trace = attempt.conversation, attempt.trace
+        assert conversation is not None
+        for _ in range(STEPS):
+            if trace is not None:
+                trace.got(value)
+            try:
+                step = go(value)
+            except StopIteration as stop:
+                return self._finish(attempt, stop.value)
+            except (CheckFailed, Inconclusive) as error:
+                return self._finish(attempt, verdict_of(error))
+            except Exception as error:  # noqa: BLE001 - a mistake in a check must not end the prober
+                return self._finish(attempt, self.bugs.verdict(error, attempt.question.check))
+            if trace is not None:
+                trace.wanted(step)
+            try:
+                value = HANDLERS[type(step)](self, attempt, step)
+            except (CheckFailed, Inconclusive) as error:
+                go, value = conversation.throw, error
+            except OSError as error:
+                go, value = conversation.throw, stream.failure_of(error)
+            except Exception as error:  # noqa: BLE001 - e.g. Send before Connect
+                return self._finish(attempt, self.bugs.verdict(error, attempt.question.check))
+            else:
+                if value is WAIT:
+                    return None
+                go = conversation.send
+        if go is not conversation.send:
+            return self._finish(
+                attempt, self.bugs.verdict(RuntimeError("it tries again for ever"), attempt.question.check)
+            )
+        self._tired.append((attempt, value))
+        return None
+
+    def _finish(self, attempt: Attempt, result: Any) -> None:
+        if type(result) is not Verdict and type(result) is not str and type(result) is not Passed:
+            error = TypeError(f"a conversation must return a text, not {result!r}")
+            result = self.bugs.verdict(error, attempt.question.check)
+        self._release(attempt, hard=type(result) is Verdict)
+        self.report(attempt, result)
+
+    def _release(self, attempt: Attempt, hard: bool) -> None:
+        """Take an attempt out of everything it is in. hard: it did not pass, so its stream is reset."""
+        assert attempt.flight is not None
+        del attempt.flight[attempt]
+        attempt.flight = None
+        self.flying -= 1
+        conversation, attempt.conversation = attempt.conversation, None
+        if hard and conversation is not None:
+            self._silence(attempt, conversation)
+        if attempt.cancel is not None:
+            attempt.cancel()
+            attempt.cancel = None
+        channel = attempt.channel
+        if channel is None:
+            return
+        attempt.channel = None
+        if attempt.keep and not hard and isinstance(channel, stream.Stream) and channel.keep():
+            attempt.question.kept = channel
+        else:
+            channel.close(hard)
+
+    def _silence(self, attempt: Attempt, conversation: Any) -> None:
+        try:
+            conversation.close()
+        except Exception as error:  # noqa: BLE001 - its `finally` is as much ours as the rest of it
+            self.bugs.verdict(error, attempt.question.check)
+
+    def _too_late(self, attempt: Attempt, now: float, why_stalled: str) -> Verdict:
+        slept = self.stalled - attempt.stalled
+        if slept >= attempt.timeout * EXCUSED:
+            return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, f"{why_stalled or 'we were stalled'} for {slept:.1f} s")
+        return Verdict(Outcome.FAIL, Reason.TIMEOUT, late_detail(attempt))
+
+
+def verdict_of(error: CheckFailed | Inconclusive) -> Verdict:
+    """The verdict that an exception of a conversation stands for."""
+    if isinstance(error, CheckFailed):
+        return Verdict(Outcome.FAIL, error.reason, error.detail)
+    return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, error.detail)
+
+
+def _send(_engine: Engine, attempt: Attempt, step: Send) -> Wait | None:
+    attempt.sent += len(step.data)
+    return attempt.channel.send(step.data)  # type: ignore[union-attr]
+
+
+def _receive(_engine: Engine, attempt: Attempt, step: Receive) -> bytes | Wait:
+    return attempt.channel.receive(step.limit)  # type: ignore[union-attr]
+
+
+def _keep(_engine: Engine, attempt: Attempt, _step: Keep) -> None:
+    attempt.keep = True
+
+
+HANDLERS: Mapping[type, Handler] = {
+    Connect: stream.connect,
+    Send: _send,
+    Receive: _receive,
+    Keep: _keep,
+    Datagram: open_datagram,
+}

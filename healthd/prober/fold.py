@@ -1,0 +1,121 @@
+"""One scheduled probe: its rhythm, who watches it, what it said last; and the folding of verdicts into health."""
+
+from __future__ import annotations
+
+from healthd.check import Outcome, Passed, Verdict
+from healthd.health import Health, Phase, Thresholds, observe
+from healthd.prober.attempt import Attempt, Question
+from healthd.prober.base import Observation, Probe, Watch
+from healthd.prober.engine import Result
+from healthd.prober.schedule import Rhythm
+
+IDLE = -1
+
+
+class Entry:
+    """A probe as the prober keeps it.
+
+    at: milliseconds of the wheel's slot it waits in, IDLE while it is asked or waits its turn. due: milliseconds at
+    which this asking was due. moved: it was put off once after a stall. again: ask again at once. steady: every watch
+    is UP with no streak and `weight`, so a pass with that weight changes nothing.
+    """
+
+    __slots__ = (
+        "again",
+        "at",
+        "attempt",
+        "detail",
+        "due",
+        "gone",
+        "healths",
+        "limits",
+        "moved",
+        "probe",
+        "question",
+        "reached",
+        "rhythm",
+        "steady",
+        "took",
+        "verdict",
+        "weight",
+    )
+
+    def __init__(self, probe: Probe, rhythm: Rhythm) -> None:
+        self.probe = probe
+        self.rhythm = rhythm
+        self.question = Question(probe.check, probe.target)
+        self.at = self.due = IDLE
+        self.attempt: Attempt | None = None
+        self.again = self.gone = self.moved = False
+        self.verdict: Verdict | None = None
+        self.detail = ""
+        self.reached = self.took = 0.0
+        self.limits: dict[int, Thresholds] = {}
+        self.healths: dict[int, Health] = {}
+        self.rewatch(probe.watches)
+
+    def rewatch(self, watches: tuple[Watch, ...]) -> None:
+        """Take these watches: new thresholds for all, the health of those already here, the given one for others."""
+        self.limits = {watch.id: watch.thresholds for watch in watches}
+        self.healths = {watch.id: self.healths.get(watch.id, watch.health) for watch in watches}
+        self._settle()
+
+    def fold_pass(self, detail: str, weight: int | None, now: float, took: float) -> bool:
+        """Fold a pass in the common case that it changes nothing; False if it needs `fold`."""
+        if not self.steady or weight != self.weight:
+            return False
+        self.verdict = None
+        self.detail = detail
+        self.reached = now
+        self.took = took
+        return True
+
+    def fold(self, verdict: Verdict, now: float, took: float) -> Observation | None:
+        """Fold a verdict. The observation to report, None for a pass that changes nothing."""
+        before = self.healths
+        self.healths = {
+            watch: observe(health, verdict.outcome, self.limits[watch], now, verdict.weight)
+            for watch, health in before.items()
+        }
+        self.verdict, self.reached, self.took = verdict, now, took
+        self._settle()
+        if verdict.outcome is Outcome.PASS and self.healths == before:
+            return None
+        return self.last()
+
+    def last(self) -> Observation | None:
+        """The last observation, None before the first."""
+        if not self.reached:
+            return None
+        verdict = self.verdict or Verdict(Outcome.PASS, detail=self.detail, weight=self.weight)
+        return Observation(self.probe.id, verdict, self.reached, self.took, tuple(self.healths.items()))
+
+    @property
+    def in_doubt(self) -> bool:
+        """True while any watch is."""
+        return any(health.in_doubt for health in self.healths.values())
+
+    def next_after(self, now: int, started: int) -> int:
+        """When to ask next, in milliseconds: on the grid, or sooner while in doubt or hurried."""
+        if self.again:
+            return now
+        rhythm = self.rhythm
+        regular = rhythm.next(now)
+        if self.steady or rhythm.fast >= rhythm.interval or not self.in_doubt:
+            return regular
+        sooner = -(-(started + rhythm.fast) // 10) * 10  # whole ticks, so that wake-ups are shared
+        return min(regular, max(now, sooner))
+
+    def _settle(self) -> None:
+        healths = list(self.healths.values())
+        self.weight = healths[0].weight if healths else None
+        self.steady = all(h.phase is Phase.UP and not h.streak and h.weight == self.weight for h in healths)
+
+
+def pass_of(result: Result) -> tuple[str, int | None] | None:
+    """Detail and weight of a pass, None for any other verdict."""
+    if type(result) is str:
+        return result, None
+    if type(result) is Passed:
+        return result.detail, result.weight
+    return None

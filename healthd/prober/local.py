@@ -1,0 +1,261 @@
+"""The prober inside a process: schedule, engine and folding in one asyncio loop.
+
+A turn of the loop, always in this order: see whether we were stalled, read all that came, only then let deadlines pass,
+start what is due, tell the sink, sleep until the next slot that is not empty.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+
+from healthd.check import Outcome, Verdict
+from healthd.prober.attempt import Attempt
+from healthd.prober.base import Observation, Probe, Runner, Sink
+from healthd.prober.engine import Engine, Result
+from healthd.prober.fold import IDLE, Entry, pass_of
+from healthd.prober.pulse import Pulse
+from healthd.prober.rhythms import rhythms_for
+from healthd.prober.tally import Tally
+from healthd.prober.wheel import Wheel
+
+BURST = 256
+"""Most probes started in one turn; the rest wait for the next, so that answers are read in between."""
+
+HEARTBEAT = 0.1
+"""Longest sleep in seconds while a probe is in flight, so that a stall of ours cannot hide in it."""
+
+LATE = 100
+"""Milliseconds of lateness after which due probes are spread anew and not started in a burst."""
+
+ROUNDS = 16
+"""Most times the epoll set is read in one turn before deadlines are put off to the next."""
+
+
+class LocalProber:
+    """A `Prober` in the running asyncio loop; make it inside one.
+
+    in_flight: most probes at once; more wait their turn. seed: of the spread of probes, drawn if None. clock: monotonic
+    seconds. netns: network namespace this process is in, None for the one it was started in. on_bug: called with a text
+    when a check raised what it must not. freeze: take the assignment out of the garbage collector's sight.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        runner: Runner | None = None,
+        in_flight: int = 4096,
+        seed: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        netns: str | None = None,
+        on_bug: Callable[[str], None] | None = None,
+        freeze: bool = True,
+    ) -> None:
+        self._sink = sink
+        self._most = in_flight
+        self._seed = random.getrandbits(63) if seed is None else seed
+        self._clock = clock
+        self._freeze = freeze
+        self._engine = Engine(
+            self._report, clock=clock, runner=runner, netns=netns, on_bug=on_bug or logging.getLogger(__name__).error
+        )
+        self._entries: dict[int, Entry] = {}
+        self._wheel: Wheel[Entry] = Wheel()
+        self._waiting: deque[Entry] = deque()
+        self._batch: list[Observation] = []
+        self._tally = Tally(clock())
+        self._why_stalled = ""
+        self._open = True
+        self._pulse = Pulse(self._engine.fileno(), self._turn, clock)
+        self._pulse.wake_by(self._tally.due)
+
+    # --- Prober ---
+
+    async def assign(self, probes: Sequence[Probe]) -> None:
+        """Replace the whole assignment; ids it has keep their schedule and health."""
+        kept = {probe.id: entry for probe in probes if (entry := self._kept(probe)) is not None}
+        for entry in self._entries.values():
+            if kept.get(entry.probe.id) is not entry:
+                self._drop(entry)
+        rhythms = rhythms_for([probe for probe in probes if probe.id not in kept], kept.values(), self._seed)
+        now = self._now()
+        entries = {}
+        for probe in probes:
+            entry = kept.get(probe.id) or Entry(probe, rhythms[probe.id])
+            entries[probe.id] = entry
+            if probe.id in kept:
+                entry.rewatch(probe.watches)
+                entry.probe = probe
+            else:
+                self._schedule(entry, entry.rhythm.soon(now))
+        self._entries = entries
+        self._collect()
+        self._rest()
+
+    async def hurry(self, probes: Collection[int]) -> None:
+        """Ask these now; one that is being asked is asked again when that is done."""
+        now = self._now()
+        for number in probes:
+            entry = self._entries.get(number)
+            if entry is None:
+                continue
+            if entry.at == IDLE:
+                entry.again = True
+            else:
+                self._schedule(entry, min(entry.at, now))
+        self._rest()
+
+    async def latest(self) -> Sequence[Observation]:
+        """The last observation of each probe that has one."""
+        return [last for entry in self._entries.values() if (last := entry.last()) is not None]
+
+    async def close(self) -> None:
+        """Stop asking, end what is in flight without verdicts, release everything."""
+        if not self._open:
+            return
+        self._open = False
+        self._pulse.close()
+        for entry in self._entries.values():
+            self._drop(entry)
+        self._entries.clear()
+        self._waiting.clear()
+        self._wheel.clear()
+        await self._engine.close()
+
+    # --- a turn ---
+
+    def _turn(self) -> None:
+        now = self._clock()
+        lost, why = self._pulse.gap(now)
+        if lost:
+            self._engine.stalled += lost
+            self._why_stalled = why
+            self._tally.stalls += 1
+        if self._read():
+            self._engine.expire(self._clock(), self._why_stalled)
+        self._queue_due()
+        self._start_waiting()
+        self._tell()
+        if self._open:
+            self._rest()
+
+    def _read(self) -> bool:
+        """Read until nothing is left; False if there was too much for one turn."""
+        return any(self._engine.reap() for _ in range(ROUNDS))
+
+    def _queue_due(self) -> None:
+        now = self._now()
+        for at, slot in self._wheel.take(now):
+            late = now - at > LATE
+            for entry in slot:
+                if entry.at != at or entry.gone:
+                    continue  # asked sooner meanwhile, or no longer ours
+                if late and not entry.moved:
+                    entry.moved = True
+                    self._put_off(entry, now)
+                    continue
+                entry.moved = False
+                entry.at = IDLE
+                entry.due = at
+                self._waiting.append(entry)
+
+    def _put_off(self, entry: Entry, now: int) -> None:
+        """We were stalled: what has piled up is spread again, and what is due again before that is a missed tick."""
+        at = entry.rhythm.soon(now)
+        self._tally.missed += 1
+        self._schedule(entry, at)
+
+    def _start_waiting(self) -> None:
+        engine, waiting, clock = self._engine, self._waiting, self._clock
+        for _ in range(min(BURST, len(waiting), self._most - engine.flying)):
+            entry = waiting.popleft()
+            if entry.gone:
+                continue
+            self._tally.lateness.append(clock() - entry.due / 1000)
+            attempt = engine.begin(entry.question, entry.probe.cadence.timeout, entry)
+            if attempt.flight is not None:
+                entry.attempt = attempt
+
+    def _report(self, attempt: Attempt, result: Result) -> None:
+        entry: Entry = attempt.owner
+        entry.attempt = None
+        now = self._clock()
+        took = now - attempt.started
+        passed = pass_of(result)
+        if passed is not None:
+            self._tally.passed += 1
+            if not entry.fold_pass(*passed, now, took):
+                self._fold(entry, Verdict(Outcome.PASS, detail=passed[0], weight=passed[1]), now, took)
+        elif isinstance(result, Verdict):
+            self._tally.count(result.outcome)
+            self._fold(entry, result, now, took)
+        self._schedule_next(entry, int(now * 1000), int(attempt.started * 1000))
+
+    def _fold(self, entry: Entry, verdict: Verdict, now: float, took: float) -> None:
+        observation = entry.fold(verdict, now, took)
+        if observation is not None:
+            self._batch.append(observation)
+
+    def _schedule_next(self, entry: Entry, now: int, started: int) -> None:
+        at = entry.next_after(now, started)
+        skipped = entry.rhythm.between(max(entry.due, started), now)
+        self._tally.missed += skipped
+        entry.again = False
+        self._schedule(entry, at)
+
+    def _tell(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, []
+            self._sink.observed(batch)
+        now = self._clock()
+        if now >= self._tally.due:
+            self._sink.summarised(self._tally.summary(now, self._engine.flying))
+
+    def _rest(self) -> None:
+        """Sleep until the next thing that is due."""
+        now = self._clock()
+        when = self._tally.due
+        slot = self._wheel.next()
+        if slot is not None:
+            when = min(when, slot / 1000)
+        if self._engine.flying:
+            when = min(when, now + HEARTBEAT, self._engine.next_deadline() or when)
+        if self._engine.busy or (self._waiting and self._engine.flying < self._most):
+            when = now
+        self._pulse.wake_by(when)
+
+    # --- entries ---
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _schedule(self, entry: Entry, at: int) -> None:
+        entry.at = at
+        self._wheel.add(at, entry)
+
+    def _kept(self, probe: Probe) -> Entry | None:
+        entry = self._entries.get(probe.id)
+        if entry is None:
+            return None
+        old = entry.probe
+        same = old.check == probe.check and old.target == probe.target and old.cadence == probe.cadence
+        return entry if same else None
+
+    def _drop(self, entry: Entry) -> None:
+        entry.gone = True
+        if entry.attempt is not None:
+            self._engine.abandon(entry.attempt)
+            entry.attempt = None
+        entry.question.forget()
+
+    def _collect(self) -> None:
+        """Entries live long and are many: keep them out of every full collection (measured: 2 ms per 10,000)."""
+        if self._freeze:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()

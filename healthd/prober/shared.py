@@ -1,0 +1,227 @@
+"""Datagram conversations that share a few sockets, which costs a sixth of a socket for each.
+
+The kernel does not tell whose an answer is: it goes to every conversation with that address and port on the socket it
+came in by. A closed port is reported through the socket's error queue (IP_RECVERR, IPV6_RECVERR) with the address and
+the bytes that were sent, so it reaches the conversation that sent them. A pending error also makes the *next* call on
+the socket fail, whosever that is: then the queue is read and the call is made again.
+
+Several sockets take turns, so that a forged answer has to guess the port too, and a burst has more buffer space.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import struct
+from collections.abc import Callable
+from itertools import cycle
+from select import EPOLLERR, EPOLLIN
+from typing import TYPE_CHECKING, Any
+
+from healthd.check import Inconclusive
+from healthd.prober import classify
+from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.sockets import DGRAM, Origin, SocketAddress
+
+if TYPE_CHECKING:
+    from healthd.prober.engine import Engine
+
+PORTS = 4
+"""Sockets for each origin."""
+
+DATAGRAMS = 256
+"""Most datagrams read from one socket in one go."""
+
+TRIES = 4
+"""How often a send is made again because an error of another conversation was in the way."""
+
+IP_RECVERR = 11  # include/uapi/linux/in.h
+IPV6_RECVERR = 25  # include/uapi/linux/in6.h
+MSG_ERRQUEUE = 0x2000
+SO_EE = struct.Struct("=IBBBBII")  # struct sock_extended_err, include/uapi/linux/errqueue.h
+BUFFER = 1 << 20
+
+Peer = tuple[str, int]
+
+
+class Conversing:
+    """The part of one attempt in a shared socket."""
+
+    __slots__ = ("_inbox", "_receiving", "attempt", "last", "port")
+
+    def __init__(self, port: SharedPort, attempt: Attempt) -> None:
+        self.port = port
+        self.attempt: Attempt | None = attempt
+        self.last = b""
+        self._inbox: list[bytes] | None = None
+        self._receiving = False
+
+    def send(self, data: bytes) -> Wait | None:
+        """Send one datagram."""
+        assert self.attempt is not None
+        self.last = data
+        self.port.send(data, self.attempt.question.where()[1])
+        return None
+
+    def receive(self, limit: int) -> bytes | Wait:
+        """The next datagram from the target; its tail is cut off at `limit`."""
+        if self._inbox:
+            return self._inbox.pop(0)[:limit]
+        self._receiving = True
+        return WAIT
+
+    def deliver(self, data: bytes) -> None:
+        """A datagram of the target has come."""
+        if self._receiving and self.attempt is not None:
+            self._receiving = False
+            self.port.engine.resume(self.attempt, data)
+        elif self._inbox is None:
+            self._inbox = [data]
+        elif len(self._inbox) < DATAGRAMS:
+            self._inbox.append(data)
+
+    def fail(self, code: int, sent: bytes) -> None:
+        """An ICMP error came for a datagram that began with `sent`."""
+        if self.attempt is not None and self.last.startswith(sent):
+            self.port.engine.throw(self.attempt, classify.came_back(code, "receiving"))
+
+    def close(self, hard: bool) -> None:
+        """Leave the socket."""
+        if self.attempt is not None:
+            self.port.leave(self, peer_of(self.attempt.question.where()[1]))
+            self.attempt = None
+
+    def waiting_for(self) -> str:
+        """What has not come."""
+        return "no answer"
+
+
+class SharedPort:
+    """One UDP socket for many conversations."""
+
+    def __init__(self, engine: Engine, origin: Origin) -> None:
+        self.engine = engine
+        self._sock = origin.open(DGRAM)
+        self._peers: dict[Peer, list[Conversing]] = {}
+        prepare(self._sock, origin.family)
+        engine.watch(self._sock.fileno(), self, EPOLLIN)
+
+    def join(self, attempt: Attempt) -> None:
+        """Let an attempt converse here."""
+        member = Conversing(self, attempt)
+        self._peers.setdefault(peer_of(attempt.question.where()[1]), []).append(member)
+        attempt.channel = member
+
+    def leave(self, member: Conversing, peer: Peer) -> None:
+        """An attempt has ended."""
+        members = self._peers[peer]
+        members.remove(member)
+        if not members:
+            del self._peers[peer]
+
+    def send(self, data: bytes, address: SocketAddress) -> None:
+        """Send a datagram; what is in the way of it and not its own is read first."""
+        for _ in range(TRIES):
+            try:
+                self._sock.sendto(data, address)
+            except BlockingIOError:
+                raise Inconclusive("no room left in the send buffer; see net.core.wmem_max") from None
+            except OSError as error:
+                code = error.errno or 0
+                if not self._read_error():
+                    break
+            else:
+                return
+        raise classify.refused_here(code, "sending")
+
+    def ready(self, events: int) -> None:
+        """Datagrams or errors have come."""
+        if events & EPOLLERR:
+            while self._read_error():
+                pass
+        for _ in range(DATAGRAMS):
+            try:
+                data, sender = self._sock.recvfrom(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an error whose details are in the error queue
+            for member in tuple(self._peers.get(peer_of(sender), ())):
+                member.deliver(data)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.engine.unwatch(self._sock.fileno())
+        self._sock.close()
+
+    def _read_error(self) -> bool:
+        """Take one error off the queue; False if there is none."""
+        try:
+            sent, ancillary, _, peer = self._sock.recvmsg(2048, 512, MSG_ERRQUEUE)
+        except OSError:
+            return False
+        code = error_of(ancillary)
+        if code and code != errno.EMSGSIZE:  # that one is path MTU discovery at work; the kernel has noted it
+            for member in tuple(self._peers.get(peer_of(peer), ())):
+                member.fail(code, sent)
+        return True
+
+
+class Shared:
+    """The shared sockets of an engine, by origin; opened when first needed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._ports: list[SharedPort] = []
+        self._next: dict[Origin, Callable[[], SharedPort]] = {}
+
+    def join(self, attempt: Attempt) -> None:
+        """Let an attempt converse on the next socket of its origin. Inconclusive if there can be none."""
+        origin, _ = attempt.question.where()
+        take = self._next.get(origin)
+        if take is None:
+            take = self._next[origin] = self._open(origin)
+        take().join(attempt)
+
+    def _open(self, origin: Origin) -> Callable[[], SharedPort]:
+        opened: list[SharedPort] = []
+        try:
+            for _ in range(PORTS):
+                opened.append(SharedPort(self._engine, origin))  # noqa: PERF401 - those before a failure are closed
+        except Inconclusive:
+            for port in opened:
+                port.close()
+            raise
+        self._ports += opened
+        return cycle(opened).__next__
+
+    def close(self) -> None:
+        """Close all."""
+        for port in self._ports:
+            port.close()
+        self._ports.clear()
+        self._next.clear()
+
+
+def prepare(sock: _socket.socket, family: int) -> None:
+    """Ask for errors with their addresses, and for as much buffer space as we may have."""
+    if family == _socket.AF_INET:
+        sock.setsockopt(_socket.SOL_IP, IP_RECVERR, 1)
+    else:
+        sock.setsockopt(_socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    for option in (_socket.SO_RCVBUF, _socket.SO_SNDBUF):
+        sock.setsockopt(_socket.SOL_SOCKET, option, BUFFER)
+
+
+def error_of(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The errno in the control messages of an error queue's entry, 0 if it has none."""
+    for level, kind, data in ancillary:
+        if (level, kind) in ((_socket.SOL_IP, IP_RECVERR), (_socket.IPPROTO_IPV6, IPV6_RECVERR)):
+            return int(SO_EE.unpack_from(data)[0])
+    return 0
+
+
+def peer_of(address: Any) -> Peer:
+    """Whom a datagram is from or to, without flow and scope."""
+    host: str = address[0]
+    return (host.partition("%")[0] if "%" in host else host, address[1])

@@ -1,0 +1,111 @@
+"""What one probe sent and received, and when: for `healthd probe` and `python -m checks --trace`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from healthd.check import Connected, Ran, Run, Send, Step, TlsFacts
+
+
+class Kind(Enum):
+    """What a line of a transcript tells."""
+
+    WANT = "want"
+    SENT = "sent"
+    RECEIVED = "received"
+    CONNECTED = "connected"
+    TLS = "tls"
+    END = "end"
+    ERROR = "error"
+    RAN = "ran"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened `at` seconds after the probe began. data: bytes sent or received. text: for people."""
+
+    at: float
+    kind: Kind
+    text: str = ""
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole probe. Seconds since it began, None where it did not come so far.
+
+    connected: the stream was open. secured: the TLS handshake was done. first_byte: the first byte of an answer.
+    """
+
+    lines: tuple[Line, ...]
+    took: float
+    connected: float | None = None
+    secured: float | None = None
+    first_byte: float | None = None
+
+
+class Recorder:
+    """Writes a transcript while a conversation runs. clock: monotonic seconds."""
+
+    __slots__ = ("_clock", "_lines", "_start", "connected", "first_byte", "secured")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._lines: list[Line] = []
+        self.connected: float | None = None
+        self.secured: float | None = None
+        self.first_byte: float | None = None
+
+    def note(self, kind: Kind, text: str = "", data: bytes = b"") -> float:
+        """Write a line; returns its time since the start."""
+        at = self._clock() - self._start
+        self._lines.append(Line(at, kind, text, data))
+        return at
+
+    def wanted(self, step: Step) -> None:
+        """The conversation said what it wants next."""
+        match step:
+            case Send(data):
+                self.note(Kind.SENT, f"{len(data)} bytes", data)
+            case Run(argv):
+                self.note(Kind.WANT, f"run {' '.join(argv)}")
+            case _:
+                self.note(Kind.WANT, type(step).__name__.lower())
+
+    def got(self, value: Any) -> None:
+        """The conversation was sent what came of it."""
+        match value:
+            case bytes() if value:
+                at = self.note(Kind.RECEIVED, f"{len(value)} bytes", value)
+                self.first_byte = at if self.first_byte is None else self.first_byte
+            case bytes():
+                self.note(Kind.END, "end of stream")
+            case Connected(reused, facts):
+                self.note(Kind.CONNECTED, "on a kept connection" if reused else "")
+                self._tls(facts)
+            case TlsFacts():
+                self._tls(value)
+            case Ran(status, output):
+                self.note(Kind.RAN, f"status {status}", output)
+            case Exception():
+                self.note(Kind.ERROR, str(value))
+
+    def stream_open(self) -> None:
+        """The stream is connected; TLS, if any, comes now."""
+        self.connected = self._clock() - self._start
+
+    def _tls(self, facts: TlsFacts | None) -> None:
+        if facts is None:
+            return
+        days = "" if facts.days_left is None else f", certificate valid for {facts.days_left} days"
+        resumed = ", resumed" if facts.resumed else ""
+        self.secured = self.note(Kind.TLS, f"{facts.version} {facts.cipher}{resumed}{days}")
+
+    def finish(self) -> Transcript:
+        """The transcript so far."""
+        took = self._clock() - self._start
+        return Transcript(tuple(self._lines), took, self.connected, self.secured, self.first_byte)
