@@ -46,8 +46,9 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if rest[:1] == ["--shell"]:
         line = rest[1] if len(rest) == 2 else shlex.join(rest[1:])
     else:
-        _collect(rest)
-        line = _pytest(rest)
+        selected = _selected(rest)
+        _collect(selected)
+        line = _pytest(selected)
     return _place(_command(line, tuple(writable), environment), environment)
 
 
@@ -72,6 +73,12 @@ def _place(command: Command, environment: Mapping[str, str]) -> int:
         raise RigUnavailable(why_not)
     kept = Path(environment.get("RIG_KERNEL", ROOT / ".cache" / "rig" / "kernel")).resolve()
     return qemu.run(command, kept, OUT / "console.log", qemu.from_environment(environment))
+
+
+def _selected(arguments: Sequence[str]) -> list[str]:
+    """All tests of the rig unless the arguments name a file, a directory or a test."""
+    named = any((ROOT / argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
+    return list(arguments) if named else [*arguments, "tests/rig"]
 
 
 def _pytest(arguments: Sequence[str]) -> str:
