@@ -53,10 +53,12 @@ make_venv() {
   fi
   if [ -n "$python" ]; then
     usable_python .venv/bin/python pip || "$python" -m venv --clear .venv || return 1
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock &&
+      .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
   elif command -v uv >/dev/null; then
     usable_python .venv/bin/python || uv venv --quiet --clear --python '>=3.11,<3.14' .venv || return 1
-    uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+    uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock &&
+      uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
   else
     say "Python 3.11, 3.12 or 3.13 with venv is needed: as root, run 'apt-get install python3-venv' (or install uv)."
     return 1

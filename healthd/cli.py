@@ -1,0 +1,37 @@
+"""The command line: healthd COMMAND. Each command's module is imported when it is asked for, so all start quickly."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from healthd import __version__
+
+COMMANDS = {
+    "run": "keep the table true, in the foreground",
+    "check-config": "tell everything that is wrong with a configuration",
+    "plan": "tell what would be changed in the kernel's table now",
+    "status": "tell what the running daemon believes",
+    "probe": "ask real servers once and show what was sent and received",
+    "reload": "have the running daemon read its configuration again",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="healthd", description="Keeps an IPVS table true.")
+    parser.add_argument("--version", action="version", version=f"healthd {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == chosen:
+            module = import_module(f"healthd.commands.{name.replace('-', '_')}")
+            module.add(command)
+            command.set_defaults(main=module.main)
+    arguments = parser.parse_args(words)
+    code: int = arguments.main(arguments)
+    return code

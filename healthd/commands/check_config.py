@@ -1,0 +1,35 @@
+"""healthd check-config: every problem of every file in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from healthd.commands import exits
+from healthd.commands.arguments import add_config
+from healthd.config.load import load
+from healthd.config.problems import as_json, render
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    add_config(parser)
+    parser.add_argument("--json", action="store_true", help="print the problems as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Exits 0 if the configuration can be used (warnings may be printed), 78 if not."""
+    loaded = load(arguments.config)
+    if arguments.json:
+        print(json.dumps([as_json(problem) for problem in loaded.problems], indent=2))
+    elif loaded.problems:
+        print(render(loaded.problems, color=sys.stdout.isatty()), end="")
+    if loaded.config is None:
+        return exits.CONFIG
+    if not arguments.json:
+        reals = sum(len(service.reals) for service in loaded.config.services)
+        print(
+            f"{len(loaded.config.services)} services with {reals} real servers in {len(loaded.config.files)} files: ok"
+        )
+    return exits.OK

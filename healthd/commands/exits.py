@@ -1,0 +1,8 @@
+"""Exit codes, by sysexits.h where it has one."""
+
+OK = 0
+CHANGES = 2
+FAILED = 1
+CONFIG = 78
+UNAVAILABLE = 69
+NO_INPUT = 66

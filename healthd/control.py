@@ -1,0 +1,47 @@
+"""The client of the control socket: what the commands use. Standard library only, so that they start quickly."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+
+class ControlError(Exception):
+    """The daemon could not be asked, or refused. One sentence for people."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def ask(path: Path, method: str, what: str, timeout: float = 30.0) -> dict[str, Any]:
+    """One request to the daemon; its JSON answer. timeout: seconds. Raises ControlError."""
+    connection = _UnixConnection(path, timeout)
+    try:
+        connection.request(method, what)
+        response = connection.getresponse()
+        document: dict[str, Any] = json.loads(response.read())
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ControlError(f"no daemon answers on {path}; is healthd running, and with this control socket?") from None
+    except PermissionError:
+        raise ControlError(f"no permission to ask the daemon on {path}; be root or in its control group") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ControlError(f"asking the daemon on {path} failed: {error}") from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise ControlError(str(document.get("error", f"the daemon answered {response.status}")))
+    return document
