@@ -1,0 +1,206 @@
+"""The real servers and the fallback of a virtual service, with the rules that tie them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from healthd.check import Binding
+from healthd.config import checks
+from healthd.config.checks import Declared, Ready, Shared
+from healthd.config.decode import At, Report, build, decode, keys_of
+from healthd.config.defaults import Defaults
+from healthd.config.schema import CheckPlan, Fallback, RealServer
+from healthd.config.tables import FallbackTable, RealTable, ServiceTable
+from healthd.model import Address, AddressKey, DestKey, DestSpec, Forwarding, ServiceKey, Tunnel, family_of
+
+FORWARD_NAMES = {
+    Forwarding.MASQ: 'masquerading ("masq")',
+    Forwarding.GATE: 'direct routing ("gate")',
+    Forwarding.IPIP: 'a tunnel ("ipip")',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A service as its servers see it. key: None if it is wrong. ready: its checks, None where one is wrong."""
+
+    table: ServiceTable
+    key: ServiceKey | None
+    declared: tuple[Declared, ...]
+    ready: tuple[Ready | None, ...]
+    defaults: Defaults
+
+    @property
+    def port(self) -> int:
+        """The virtual port; 0 for a firewall mark and for every port."""
+        return self.key.port if isinstance(self.key, AddressKey) else 0
+
+    @property
+    def virtual(self) -> tuple[str, int]:
+        """Virtual address or mark, and port, as a check is told."""
+        match self.key:
+            case AddressKey(_, address, port):
+                return str(address), port
+            case None:
+                return "", 0
+            case mark:
+                return str(mark.fwmark), 0
+
+
+def read_reals(frame: Frame, report: Report, shared: Shared) -> tuple[RealServer, ...]:
+    """Every real server that is right; what is wrong with the others is reported."""
+    found: dict[DestKey, RealServer] = {}
+    names: set[str] = set()
+    for at, given in frame.table.real:
+        layer = decode(keys_of(RealTable), given, at, report).over(frame.defaults.real)
+        table = build(RealTable, layer, report)
+        if table is None:
+            continue
+        if table.name and table.name in names:
+            report.error(at / "name", f"name: a second real server named '{table.name}' in this service")
+        names.add(table.name)
+        _read_real(frame, table, found, report, shared)
+    return tuple(found.values())
+
+
+def _read_real(
+    frame: Frame, table: RealTable, found: dict[DestKey, RealServer], report: Report, shared: Shared
+) -> None:
+    """One [[service.real]]: a server, or every server of a range."""
+    at, plans = table.layer.at, _checks(frame, table, report, shared)
+    port = _port_of(frame, table, report)
+    spec = shared.one(_spec(frame, table, port, report))
+    place = at.source.place(at.path)
+    if table.name and len(table.address) > 1:
+        report.error(at / "name", "name: a range of servers cannot share one")
+    for address in table.address:
+        key = DestKey(address, port)
+        if key in found:
+            first = found[key].place
+            report.error(
+                at / "address", f"address: {key} is a real server of this service already, see {first}", found=str(key)
+            )
+            continue
+        bound = tuple(plan for one in plans if (plan := _plan(frame, one, key, report)))
+        found[key] = RealServer(key, spec, bound, table.admin, table.name, place)
+    _check_family(frame, at / "address", table.address.first, spec.forwarding, report)
+
+
+def _checks(frame: Frame, table: RealTable, report: Report, shared: Shared) -> tuple[Ready, ...]:
+    """The checks of a server: the service's own objects where it has nothing else to say."""
+    if table.check is None:
+        return tuple(one for one in frame.ready if one is not None)
+    if not table.check:
+        return ()
+    done = {id(declared): ready for declared, ready in zip(frame.declared, frame.ready, strict=True)}
+    mine = checks.redeclare(table.check, frame.declared, frame.defaults.check, report)
+    found = [done[id(one)] if id(one) in done else checks.ready(one, report, shared) for one in mine]
+    return tuple(one for one in found if one is not None)
+
+
+def _plan(frame: Frame, ready: Ready, key: DestKey, report: Report) -> CheckPlan | None:
+    if frame.key is None:
+        return None
+    address, port = frame.virtual
+    return checks.plan(ready, Binding(frame.table.name, address, port, key.address, key.port), report)
+
+
+def _port_of(frame: Frame, table: RealTable, report: Report) -> int:
+    where = table.layer.where
+    if table.address.port is not None and table.port is not None:
+        report.error(where("port"), "port: the address has a port already")
+    given = table.port if table.port is not None else table.address.port
+    if given is None:
+        return frame.port
+    forward = _forward(frame, table)
+    at = where("port") if table.port is not None else where("address")
+    if frame.key is not None and forward is not None and given != frame.port:
+        _check_port(frame, at, given, forward, report)
+    return given
+
+
+def _forward(frame: Frame, table: RealTable | FallbackTable) -> Forwarding | None:
+    """How packets reach a server; None if what says so is wrong."""
+    if table.forward is not None:
+        return table.forward
+    return None if "forward" in table.layer.bad | frame.table.layer.bad else frame.table.forward
+
+
+def _check_port(frame: Frame, at: At, port: int, forward: Forwarding, report: Report) -> None:
+    name, wanted = at.path[-1], f"the virtual port is {frame.port}"
+    if not isinstance(frame.key, AddressKey):
+        wanted = "with a firewall mark it must be left out"
+    if forward is not Forwarding.MASQ:
+        text = f"{name}: {FORWARD_NAMES[forward]} cannot change the port to {port}, {wanted}"
+        report.error(at, text, expected=f"port {frame.port}", found=f"port {port}")
+    elif port == 0:
+        report.error(at, f"{name}: port 0 stands for the port that the client asked for, but {wanted}")
+
+
+def _spec(frame: Frame, table: RealTable, port: int, report: Report) -> DestSpec:
+    layer = table.layer
+    if not layer.bad & {"upper", "lower"} and table.lower > table.upper:
+        bound = f"upper, which is {table.upper}" if table.upper else "upper, which is not set"
+        report.error(layer.where("lower"), f"lower: {table.lower} is more than {bound}", found=str(table.lower))
+    forward = _forward(frame, table) or Forwarding.MASQ
+    if table.tunnel is not None and forward is not Forwarding.IPIP and "tunnel" not in layer.origins:
+        report.error(
+            layer.where("tunnel"), f'tunnel: only with forward = "ipip", this server has {FORWARD_NAMES[forward]}'
+        )
+    if forward is Forwarding.MASQ and table.address.first.is_loopback and not _local_clients(frame):
+        report.warning(layer.where("address"), f"address: {_LOOPBACK}")
+    return DestSpec(forward, table.weight, table.upper, table.lower, _tunnel(frame, table, forward))
+
+
+_LOOPBACK = "the kernel masquerades only this machine's own packets to a loopback address; other clients get no answer"
+
+
+def _local_clients(frame: Frame) -> bool:
+    return isinstance(frame.key, AddressKey) and frame.key.address.is_loopback
+
+
+def _tunnel(frame: Frame, table: RealTable | FallbackTable, forward: Forwarding) -> Tunnel:
+    if forward is not Forwarding.IPIP:
+        return Tunnel()
+    return table.tunnel or frame.table.tunnel or Tunnel()
+
+
+def _check_family(frame: Frame, at: At, address: Address, forward: Forwarding, report: Report) -> None:
+    if frame.key is None or family_of(address) is frame.key.family or forward is Forwarding.IPIP:
+        return
+    family = frame.key.family.name
+    text = f'{at.path[-1]}: {address} is not {family} as the service is; that works only with forward = "ipip"'
+    report.error(at, text, found=str(address), expected=f"an {family} address")
+
+
+def read_fallback(frame: Frame, reals: Collection[DestKey], report: Report) -> Fallback | None:
+    """The fallback of a service; what is wrong with it is reported."""
+    table = frame.table.fallback
+    if table is None or frame.key is None:
+        return None
+    address, forward = table.address.address, _fallback_forward(frame, table)
+    where = table.layer.where
+    if table.port is not None and table.address.port is not None:
+        report.error(where("port"), "port: the address has a port already")
+    given = table.port if table.port is not None else table.address.port
+    key = DestKey(address, frame.port if given is None else given)
+    if key in reals:
+        report.error(
+            where("address"), f"fallback: {key} is a real server of this service; a fallback must be another one"
+        )
+    if key.port != frame.port:
+        _check_port(frame, where("port") if table.port is not None else where("address"), key.port, forward, report)
+    if table.tunnel is not None and forward is not Forwarding.IPIP:
+        report.error(where("tunnel"), 'tunnel: only with forward = "ipip"')
+    if address.is_loopback and forward is Forwarding.MASQ and not _local_clients(frame):
+        report.warning(where("address"), f"fallback: {_LOOPBACK}")
+    _check_family(frame, where("address"), address, forward, report)
+    return Fallback(key, DestSpec(forward, table.weight, tunnel=_tunnel(frame, table, forward)))
+
+
+def _fallback_forward(frame: Frame, table: FallbackTable) -> Forwarding:
+    """A loopback address is delivered here unchanged, as direct routing does; others are reached as the servers are."""
+    if table.forward is not None:
+        return table.forward
+    return Forwarding.GATE if table.address.address.is_loopback else frame.table.forward

@@ -1,0 +1,221 @@
+"""What single values may be: numbers, durations, words, names of things of the system."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+from healthd.config.decode import At, Kind, Report, Told, Unfit, plain, take
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+_UNITS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+
+DAY = 86400.0
+MAX_U32 = 0xFFFFFFFF
+INTERFACE_LENGTH = 15
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise Unfit
+    if "\0" in value:
+        raise Unfit("it contains a NUL character")
+    return value
+
+
+def _any_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unfit
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Unfit
+    return value
+
+
+text = plain("a text that is not empty", _text)
+any_text = plain("a text", _any_text)
+flag = plain("true or false", _flag)
+
+
+def whole(least: int, most: int) -> Kind[int]:
+    """A whole number between two bounds."""
+
+    def convert(value: object) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise Unfit
+        return value
+
+    return plain(f"a whole number from {least} to {most}", convert)
+
+
+def number(least: float, most: float) -> Kind[float]:
+    """A number between two bounds."""
+
+    def convert(value: object) -> float:
+        if type(value) not in (int, float) or not least <= value <= most:  # type: ignore[operator]
+            raise Unfit
+        return float(value)  # type: ignore[arg-type]
+
+    return plain(f"a number from {least:g} to {most:g}", convert)
+
+
+def seconds(value: object) -> float:
+    """Seconds of "2s", "500ms", "1h30m" or a number of seconds. Raises Unfit."""
+    match value:
+        case bool():
+            raise Unfit
+        case int() | float():
+            if not math.isfinite(value):
+                raise Unfit
+            return float(value)
+        case str() if _DURATION.fullmatch(value) and len(value) < 60:
+            return math.fsum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(value))
+        case _:
+            raise Unfit
+
+
+def spoken(value: float) -> str:
+    """Seconds as a duration of the configuration: 0.5 is "500ms", 300 is "5m"."""
+    for unit in ("d", "h", "m", "s"):
+        if value >= _UNITS[unit] and value % _UNITS[unit] == 0:
+            return f"{value / _UNITS[unit]:g}{unit}"
+    return f"{value:g}s" if value >= 1 else f"{value * 1000:g}ms"
+
+
+def duration(least: float, most: float = DAY) -> Kind[float]:
+    """A duration between two bounds in seconds."""
+
+    def convert(value: object) -> float:
+        found = seconds(value)
+        if not least <= found <= most:
+            raise Unfit
+        return found
+
+    return plain(
+        f'a duration from {spoken(least)} to {spoken(most)} such as "2s", "500ms" or a number of seconds', convert
+    )
+
+
+def whole_seconds(least: int, most: int) -> Kind[int]:
+    """A duration of whole seconds, because the kernel takes no other."""
+
+    def convert(value: object) -> int:
+        found = seconds(value)
+        if not least <= found <= most:
+            raise Unfit
+        if found != int(found):
+            raise Unfit("the kernel takes whole seconds only")
+        return int(found)
+
+    return plain(f'a duration from {spoken(least)} to {spoken(most)} in whole seconds such as "5m" or 300', convert)
+
+
+def words(meanings: Mapping[str, T]) -> Kind[T]:
+    """One of a few words, each with what it means."""
+
+    def convert(value: object) -> T:
+        if not isinstance(value, str) or value not in meanings:
+            raise Unfit
+        return meanings[value]
+
+    names = tuple(meanings)
+    return plain(_one_of(names), convert, names)
+
+
+def members(enum: type[E]) -> Kind[E]:
+    """One of the values of an Enum of texts."""
+    return words({member.value: member for member in enum})
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    quoted = [f'"{name}"' for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def matching(expects: str, pattern: str, most: int) -> Kind[str]:
+    """A text of a form."""
+    form = re.compile(pattern)
+
+    def convert(value: object) -> str:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise Unfit
+        if len(value) > most:
+            raise Unfit(f"it is {len(value)} characters long")
+        return value
+
+    return plain(expects, convert)
+
+
+interface = matching(
+    f"the name of a network interface of at most {INTERFACE_LENGTH} characters", r"[^\s/:]+", INTERFACE_LENGTH
+)
+netns = matching("the name or absolute path of a network namespace", r"/[^\0]+|[^\s/\0.][^\s/\0]*", 4095)
+
+
+def absolute(value: object) -> str:
+    """An absolute path. Raises Unfit."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > 4095:
+        raise Unfit
+    return value
+
+
+path = plain("an absolute path", absolute)
+account = matching("the name of a user or group", r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", 256)
+
+
+def many(item: Kind[T], expects: str, *, least: int = 0, alone: bool = True) -> Kind[tuple[T, ...]]:
+    """A list of values of one kind. alone: a single value stands for a list of one. least: how many there must be."""
+
+    def convert(value: object, at: At, report: Report) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            if not alone or isinstance(value, dict):
+                raise Unfit
+            return (item.take(value, at, report),)
+        if len(value) < least:
+            raise Unfit
+        return tuple(_each(item, value, at, report))
+
+    return Kind(expects, convert, item.choices)
+
+
+def _each(item: Kind[T], values: list[Any], at: At, report: Report) -> list[T]:
+    """All items, or Told after every wrong one has been reported."""
+    found: list[T] = []
+    for index, value in enumerate(values):
+        try:
+            found.append(take(item, value, at, index, report))
+        except Told:
+            continue
+    if len(found) < len(values):
+        raise Told
+    return found
+
+
+def tables(expects: str) -> Kind[tuple[tuple[At, Mapping[str, Any]], ...]]:
+    """Tables to be decoded later: `[[x]]`, or `[x]` for a single one."""
+
+    def convert(value: object, at: At, report: Report) -> tuple[tuple[At, Mapping[str, Any]], ...]:
+        match value:
+            case dict():
+                return ((at, value),)
+            case list() if all(isinstance(item, dict) for item in value):
+                return tuple((at / index, item) for index, item in enumerate(value))
+            case _:
+                raise Unfit
+
+    return Kind(expects, convert)
+
+
+def either(expects: str, forms: Callable[[Any, At, Report], T], choices: tuple[str, ...] = ()) -> Kind[T]:
+    """A kind with several forms: the function tells them apart."""
+    return Kind(expects, forms, choices)

@@ -1,0 +1,188 @@
+"""Read a configuration: every file, every problem, in one run.
+
+    loaded = load(Path("/etc/healthd/healthd.toml"))
+    if loaded.config is None:
+        sys.stderr.write(render(loaded.problems))
+
+Nothing is changed by loading, so a reload reads everything first and only then swaps.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from healthd.config.checks import Shared
+from healthd.config.decode import At, Report, Told, take, unknown
+from healthd.config.defaults import Defaults, read_defaults
+from healthd.config.kinds import many, tables, text
+from healthd.config.problems import Problem, Severity
+from healthd.config.schema import Config, ServiceConfig, Settings
+from healthd.config.services import read_service
+from healthd.config.settings import REPEATED, SINGLE, read_settings
+from healthd.config.source import Source, read
+from healthd.model import Forwarding, ServiceKey, family_of
+
+MAIN = "healthd.toml"
+INCLUDE = ("services.d/*.toml",)
+OF_SERVICES = ("service", "defaults")
+OF_DAEMON = ("include", *SINGLE, *REPEATED)
+
+Read = list[tuple[At, ServiceConfig]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """config: None if there is an error. problems: errors and warnings, sorted by file and place."""
+
+    config: Config | None
+    problems: tuple[Problem, ...]
+
+
+def load(path: Path, *, strict_files: bool = True) -> Loaded:
+    """Read a healthd.toml with all that it includes, a folder that has one, or a file of services alone.
+
+    strict_files: also look whether scripts, certificates and programs of hooks are there; off for checking a
+    configuration on another machine. Problems of the files themselves are problems of the result, never exceptions.
+    """
+    report = Report(strict_files=strict_files)
+    main = read(path / MAIN if path.is_dir() else path)
+    if isinstance(main, Problem):
+        return Loaded(None, (main,))
+    root = At(main)
+    names = _included(root, path if path.is_dir() else path.parent, report)
+    settings = read_settings(main.tree, root, report)
+    defaults = read_defaults(main.tree.get("defaults", {}), root / "defaults", report)
+    _check_keys(root, (*OF_SERVICES, *OF_DAEMON), report)
+    sources = [main, *_read_all(names, report)]
+    services = _services(sources, defaults, report)
+    _check_uniqueness(services, report)
+    _check_sync(services, settings, report)
+    if not services and not report.problems:
+        report.warning(root, "no service is declared")
+    return _loaded(settings, services, sources, report)
+
+
+def _loaded(settings: Settings, services: Read, sources: list[Source], report: Report) -> Loaded:
+    problems = tuple(sorted(dict.fromkeys(report.problems), key=lambda problem: problem.rank))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        return Loaded(None, problems)
+    found = tuple(service for _, service in services)
+    return Loaded(Config(settings, found, tuple(source.name for source in sources)), problems)
+
+
+def _check_keys(root: At, known: tuple[str, ...], report: Report) -> None:
+    for name in root.source.tree:
+        if name not in known and name in OF_DAEMON:
+            report.error(root / name, f"key '{name}' belongs in {MAIN}, not in a file of services", on_key=True)
+        elif name not in known:
+            unknown(name, known, root, report)
+
+
+def _included(root: At, folder: Path, report: Report) -> list[Path]:
+    """The files that the main file includes, sorted, each once."""
+    given = root.source.tree.get("include")
+    kind = many(text, 'a list of files or patterns such as "services.d/*.toml"')
+    try:
+        patterns = INCLUDE if given is None else take(kind, given, root, "include", report)
+    except Told:
+        return []
+    found = [name for pattern in patterns for name in _expand(root, folder, pattern, given is not None, report)]
+    return list(dict.fromkeys(found))
+
+
+def _expand(root: At, folder: Path, pattern: str, asked: bool, report: Report) -> list[Path]:
+    """Files that match a pattern. A folder that cannot be read is an error: its services would seem to be gone."""
+    if not glob.has_magic(pattern):
+        return [folder / pattern]
+    fixed = folder.joinpath(*_before_magic(Path(pattern).parts))
+    try:
+        next(fixed.iterdir(), None)
+    except OSError as error:
+        if asked or not isinstance(error, FileNotFoundError):
+            report.error(root / "include", f"include: cannot read folder {fixed}: {error.strerror}", found=pattern)
+        return []
+    full = Path(glob.escape(str(folder))) / pattern
+    found = sorted(Path(name) for name in glob.glob(str(full), recursive=True))  # noqa: PTH207 - pattern may be absolute
+    if asked and not found:
+        report.warning(root / "include", f"include: no file matches {pattern}", found=pattern)
+    return found
+
+
+def _before_magic(parts: Iterable[str]) -> Iterable[str]:
+    for part in parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _read_all(names: Iterable[Path], report: Report) -> list[Source]:
+    sources: list[Source] = []
+    for name in names:
+        source = read(name)
+        if isinstance(source, Problem):
+            report.problems.append(source)
+            continue
+        _check_keys(At(source), OF_SERVICES, report)
+        sources.append(source)
+    return sources
+
+
+def _services(sources: list[Source], defaults: Defaults, report: Report) -> Read:
+    shared, found = Shared(), []
+    for number, source in enumerate(sources):
+        root = At(source)
+        own = defaults
+        if number and "defaults" in source.tree:
+            own = read_defaults(source.tree["defaults"], root / "defaults", report).over(defaults)
+        for at, given in _given(source.tree, root, report):
+            service = read_service(given, at, own, report, shared)
+            if service is not None:
+                found.append((at, service))
+    return found
+
+
+def _given(tree: Mapping[str, Any], root: At, report: Report) -> tuple[tuple[At, Mapping[str, Any]], ...]:
+    try:
+        return take(tables("tables, as in [[service]]"), tree.get("service", []), root, "service", report)
+    except Told:
+        return ()
+
+
+def _check_uniqueness(services: Read, report: Report) -> None:
+    """Names and keys are unique over all files."""
+    names: dict[str, ServiceConfig] = {}
+    keys: dict[ServiceKey, ServiceConfig] = {}
+    for at, service in services:
+        first = keys.setdefault(service.key, service)
+        if first is not service:
+            key = "virtual" if "virtual" in report_keys(at) else "fwmark"
+            report.error(
+                at / key, f"{key}: {service.key} is declared already, by service '{first.name}' at {first.place}"
+            )
+            continue
+        first = names.setdefault(service.name, service)
+        if first is not service:
+            report.error(at / "name", f"name: a second service named '{service.name}', the first is at {first.place}")
+
+
+def report_keys(at: At) -> Mapping[str, Any]:
+    """The table that stands at a place."""
+    tree: Any = at.source.tree
+    for step in at.path:
+        tree = tree[step]
+    return dict(tree)
+
+
+def _check_sync(services: Read, settings: Settings, report: Report) -> None:
+    """The kernel refuses servers of another family than their service's while it synchronises connections."""
+    if not settings.table.sync:
+        return
+    for at, service in services:
+        mixed = [r for r in service.reals if family_of(r.key.address) is not service.key.family]
+        if mixed and mixed[0].spec.forwarding is Forwarding.IPIP:
+            text = f"{mixed[0].key} is not of the service's family, which the kernel refuses beside [[sync]]"
+            report.error(at, text, on_key=True)

@@ -1,0 +1,144 @@
+"""The options of a check: its dataclass's own fields become keys of its table."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from healthd.check import Tls
+from healthd.config.decode import At, Key, Kind, Report, Told, Unfit, decode, plain
+from healthd.config.kinds import MAX_U32, any_text, either, flag, many, number, whole, words
+
+_WIDE = 1 << 53
+
+
+class Unsupported(TypeError):
+    """A check has an option of a type that the configuration cannot express: a mistake of the check's author."""
+
+
+@cache
+def option_keys(check: type[Any]) -> Mapping[str, Key]:
+    """The keys of a check's own options. Raises Unsupported."""
+    hints = get_type_hints(check)
+    return {f.name: _key(check, f, hints[f.name]) for f in dataclasses.fields(check) if "doc" in f.metadata}
+
+
+def _key(check: type[Any], field: dataclasses.Field[Any], hint: Any) -> Key:
+    rule = field.metadata.get("rule")
+    try:
+        kind = kind_of(hint)
+    except Unsupported as error:
+        raise Unsupported(f"{check.__name__}.{field.name}: {error}") from None
+    if rule is not None:
+        kind = _ruled(kind, rule)
+    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    shown = None if required or field.default is None else toml(field.default)
+    about = field.metadata
+    return Key(field.name, kind, about["doc"], required, shown, bool(about.get("secret")), about.get("file"))
+
+
+def _ruled(kind: Kind[Any], rule: Any) -> Kind[Any]:
+    return Kind(kind.expects, lambda value, at, report: rule(kind.take(value, at, report)), kind.choices)
+
+
+def kind_of(hint: Any) -> Kind[Any]:
+    """The kind of values that a type hint means. Raises Unsupported."""
+    arguments = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [one for one in arguments if one is not type(None)]
+        if len(inner) != 1:
+            raise Unsupported(f"{hint} is a union")
+        return kind_of(inner[0])
+    if get_origin(hint) is Literal:
+        return _literal(arguments)
+    simple = _SIMPLE.get(hint)
+    if simple is None:
+        raise Unsupported(f"{hint} is not supported")
+    return simple
+
+
+def _literal(values: tuple[Any, ...]) -> Kind[Any]:
+    if all(isinstance(value, str) for value in values):
+        return words({value: value for value in values})
+
+    def convert(value: object) -> Any:
+        if not any(type(value) is type(one) and value == one for one in values):
+            raise Unfit
+        return value
+
+    return plain(f"one of {', '.join(map(toml, values))}", convert)
+
+
+def _bytes(value: object) -> bytes:
+    match value:
+        case str():
+            return value.encode()
+        case {"hex": str(digits), **rest} if not rest:
+            return bytes.fromhex(digits)
+        case {"base64": str(digits), **rest} if not rest:
+            try:
+                return base64.b64decode(digits, validate=True)
+            except binascii.Error as error:
+                raise Unfit(str(error)) from None
+        case _:
+            raise Unfit
+
+
+def _pairs(value: object, at: At, report: Report) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise Unfit
+    wrong = [name for name, item in value.items() if not isinstance(item, str)]
+    for name in wrong:
+        report.unfit(at / name, any_text, value[name])
+    if wrong:
+        raise Told
+    return tuple(value.items())
+
+
+def _tls(value: object, at: At, report: Report) -> Tls | None:
+    if isinstance(value, bool):
+        return Tls() if value else None
+    if not isinstance(value, dict):
+        raise Unfit
+    layer = decode(option_keys(Tls), value, at, report)
+    if layer.bad or len(layer.values) < len(value):
+        raise Told
+    return Tls(**layer.values)
+
+
+_SIMPLE: Mapping[Any, Kind[Any]] = {
+    str: any_text,
+    int: whole(-_WIDE, _WIDE),
+    float: number(-MAX_U32, MAX_U32),
+    bool: flag,
+    bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes),
+    tuple[str, ...]: many(any_text, "a text or a list of texts"),
+    tuple[tuple[str, str], ...]: either("a table of texts", _pairs),
+    Tls: either("true, false or a table of TLS options", _tls),
+}
+
+
+def toml(value: Any) -> str:
+    """A default as the configuration would write it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case bytes():
+            return toml(value.decode()) if value.isascii() else f'{{ hex = "{value.hex()}" }}'
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\n", "\\n") + '"'
+        case tuple() if value and all(isinstance(item, tuple) for item in value):
+            return "{ " + ", ".join(f"{toml(name)} = {toml(item)}" for name, item in value) + " }"
+        case tuple():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case float():
+            return f"{value:g}"
+        case Tls():
+            return "true"
+        case _:
+            return str(value)

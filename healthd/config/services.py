@@ -1,0 +1,52 @@
+"""Virtual services of the configuration, each with the rules that tie its keys together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from healthd.config import checks, dests, virtual
+from healthd.config.checks import Shared
+from healthd.config.decode import At, Report, decode, keys_of
+from healthd.config.defaults import Defaults
+from healthd.config.problems import Severity
+from healthd.config.schema import RealServer, ServiceConfig
+from healthd.config.tables import CheckTable, RealTable, ServiceTable
+from healthd.model import Forwarding
+
+
+def read_service(
+    given: Mapping[str, Any], at: At, defaults: Defaults, report: Report, shared: Shared
+) -> ServiceConfig | None:
+    """One [[service]], or None once everything that is wrong with it is reported."""
+    before = len(report.problems)
+    layer = decode(keys_of(ServiceTable), given, at, report, [*keys_of(CheckTable), *keys_of(RealTable)])
+    layer = layer.over(defaults.service)
+    table = ServiceTable(layer, **layer.values)
+    key, spec = virtual.read_key(table, report), virtual.read_spec(table, report)
+    declared = checks.declare(table.check, defaults.check, report)
+    frame = dests.Frame(table, key, declared, tuple(checks.ready(one, report, shared) for one in declared), defaults)
+    reals = dests.read_reals(frame, report, shared)
+    fallback = dests.read_fallback(frame, {real.key for real in reals}, report)
+    _remark(table, reals, report)
+    if key is None or any(problem.severity is Severity.ERROR for problem in report.problems[before:]):
+        return None
+    name = table.name or virtual.name_of(key)
+    place = at.source.place(at.path)
+    return ServiceConfig(name, key, shared.one(spec), reals, table.on_failure, fallback, table.admin, place)
+
+
+def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) -> None:
+    """Say what is allowed but hardly meant, and what only shows once all servers are known."""
+    at, bad = table.layer.at, table.layer.bad
+    if not table.real and "real" not in bad:
+        report.error(
+            at, "the service has no real server; add [[service.real]]", on_key=True, expected="[[service.real]]"
+        )
+    tunnels = any(real.spec.forwarding is Forwarding.IPIP for real in reals) or table.forward is Forwarding.IPIP
+    if table.tunnel is not None and not tunnels and "tunnel" not in table.layer.origins and "forward" not in bad:
+        report.error(at / "tunnel", 'tunnel: only for servers with forward = "ipip"')
+    if reals and not table.check and "check" not in bad and not any(real.checks for real in reals):
+        report.warning(at, "the service has no check: its servers always count as up", on_key=True)
+    if reals and not any(real.spec.weight for real in reals):
+        report.warning(at, "every real server has weight 0: none will take new connections", on_key=True)
