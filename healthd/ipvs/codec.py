@@ -1,0 +1,378 @@
+"""Between the model and the kernel's IPVS messages.
+
+Invariant: decode(encode(x)) == x for every service and destination of the model, and whatever the kernel reports
+comes out in the model's one canonical form. So two tables are equal exactly if they behave alike, `==` is the
+difference, and no other module knows that
+
+* the kernel marks each service HASHED and wants flags together with a mask: ours is always 0xFFFFFFFF, so that an
+  edit replaces the flags instead of merging them with what was there,
+* a netmask is an IPv4 mask in network order, but for IPv6 a prefix length in host order, mandatory even without
+  persistence (and then without meaning: it is left out of the model, like the timeout),
+* a netmask may be no prefix at all (`ipvsadm -M 255.0.255.0`): then the model's prefix is None,
+* a service by firewall mark has no protocol, address and port, and one by address has no mark,
+* ports are in network order, also a tunnel's, though the attribute looks like a plain number,
+* kernels before 3.18 do not say a destination's family: it is then the service's,
+* an address is always 16 bytes, whatever its family,
+* tunnel attributes are reported for each destination but have a meaning for IPIP only, the port only for GUE,
+* an edit of a destination must repeat forwarding, weight and both thresholds (EINVAL otherwise), an edit of a service
+  scheduler, flags, timeout, netmask and engine (no engine is an absent name, not an empty one),
+* the answer to GET_INFO numbers its attributes differently from all others.
+
+The numbers are in `healthd.ipvs.uapi`. The order of what we pack is fixed; of what the kernel
+sends nothing is assumed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from struct import Struct, pack
+
+from healthd.ipvs.uapi import (
+    AF_INET,
+    AF_INET6,
+    FLAGS_MASK,
+    ONE_PACKET,
+    PERSISTENT,
+    SCHEDULER_FLAGS,
+    Command,
+    Daemon,
+    Dst,
+    Svc,
+    Top,
+)
+from healthd.ipvs.wire import attribute, attributes, nested
+from healthd.model import (
+    Address,
+    AddressKey,
+    Checksum,
+    Connections,
+    Counters,
+    DestKey,
+    DestSpec,
+    Encapsulation,
+    Family,
+    Forwarding,
+    FwmarkKey,
+    Persistence,
+    Protocol,
+    SchedulerFlag,
+    ServiceKey,
+    ServiceSpec,
+    SyncDaemon,
+    SyncState,
+    Timeouts,
+    Tunnel,
+    family_of,
+)
+from healthd.ops import (
+    AddDest,
+    AddService,
+    DelDest,
+    DelService,
+    Op,
+    SetDest,
+    SetService,
+    SetTimeouts,
+    StartSync,
+    StopSync,
+)
+
+
+class UnknownToModel(ValueError):
+    """The kernel reports something that the model has no word for; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What GET_INFO says: IPVS's version as three numbers and the size of the connection table."""
+
+    version: tuple[int, int, int]
+    table_size: int
+
+
+# --- packing -------------------------------------------------------------------------------------------------------
+
+_DEST_KEY = Struct("=HHHxx HH16s HH2sxx")
+_DEST_VALUES = Struct("=HHI HHI HHI HHI")
+
+
+def _u16(kind: int, value: int) -> bytes:
+    return attribute(kind, pack("=H", value))
+
+
+def _u32(kind: int, value: int) -> bytes:
+    return attribute(kind, pack("=I", value))
+
+
+def _port(kind: int, value: int) -> bytes:
+    return attribute(kind, pack("!H", value))
+
+
+def _text(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode("ascii") + b"\0")
+
+
+def pack_address(address: Address) -> bytes:
+    """An address as the kernel wants it: 16 bytes."""
+    return address.packed.ljust(16, b"\0")
+
+
+def _af(family: Family) -> int:
+    return AF_INET if family is Family.IPV4 else AF_INET6
+
+
+def pack_service_key(key: ServiceKey) -> bytes:
+    """The attributes that identify a service, without the nest around them."""
+    match key:
+        case FwmarkKey(family, fwmark):
+            return _u16(Svc.AF, _af(family)) + _u32(Svc.FWMARK, fwmark)
+        case AddressKey(protocol, address, port):
+            af = _u16(Svc.AF, _af(family_of(address)))
+            where = attribute(Svc.ADDR, pack_address(address)) + _port(Svc.PORT, port)
+            return af + _u16(Svc.PROTOCOL, protocol.value) + where
+
+
+def select_service(key: ServiceKey) -> bytes:
+    """A message body that names one service: for GET_SERVICE, DEL_SERVICE and the dump of its destinations."""
+    return nested(Top.SERVICE, pack_service_key(key))
+
+
+def pack_service(key: ServiceKey, spec: ServiceSpec) -> bytes:
+    """The attributes of a whole service, without the nest around them."""
+    flags = int(spec.flags) | (PERSISTENT if spec.persistence else 0) | (ONE_PACKET if spec.one_packet else 0)
+    return b"".join(
+        (
+            pack_service_key(key),
+            _text(Svc.SCHED_NAME, spec.scheduler),
+            attribute(Svc.FLAGS, pack("=II", flags, FLAGS_MASK)),
+            _u32(Svc.TIMEOUT, spec.persistence.timeout if spec.persistence else 0),
+            attribute(Svc.NETMASK, _netmask(key.family, spec.persistence)),
+            _text(Svc.PE_NAME, spec.engine) if spec.engine else b"",
+        )
+    )
+
+
+def _netmask(family: Family, persistence: Persistence | None) -> bytes:
+    prefix = family.max_prefix if persistence is None else persistence.prefix
+    if prefix is None:
+        raise ValueError("a netmask that is no prefix cannot be written")
+    if family is Family.IPV6:
+        return pack("=I", prefix)
+    return pack("!I", (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF)
+
+
+def pack_dest_key(key: DestKey) -> bytes:
+    """The attributes that identify a destination, without the nest around them."""
+    af = _af(family_of(key.address))
+    port = key.port.to_bytes(2, "big")
+    return _DEST_KEY.pack(6, Dst.ADDR_FAMILY, af, 20, Dst.ADDR, pack_address(key.address), 6, Dst.PORT, port)
+
+
+def pack_dest_spec(spec: DestSpec) -> bytes:
+    """The attributes of a destination besides its key; those of the tunnel only where they mean something."""
+    forward = (8, Dst.FWD_METHOD, spec.forwarding.value, 8, Dst.WEIGHT, spec.weight)
+    values = _DEST_VALUES.pack(*forward, 8, Dst.U_THRESH, spec.upper, 8, Dst.L_THRESH, spec.lower)
+    if spec.forwarding is not Forwarding.IPIP or spec.tunnel == Tunnel():
+        return values
+    tunnel = spec.tunnel
+    kind = attribute(Dst.TUN_TYPE, bytes((tunnel.encapsulation.value,)))
+    return values + kind + _port(Dst.TUN_PORT, tunnel.port) + _u16(Dst.TUN_FLAGS, tunnel.checksum.value)
+
+
+def pack_dest(key: DestKey, spec: DestSpec) -> bytes:
+    """The attributes of a whole destination, without the nest around them."""
+    return pack_dest_key(key) + pack_dest_spec(spec)
+
+
+def _dest_body(service: ServiceKey, dest: bytes) -> bytes:
+    return select_service(service) + nested(Top.DEST, dest)
+
+
+def _timeouts_body(timeouts: Timeouts) -> bytes:
+    pairs = ((Top.TIMEOUT_TCP, timeouts.tcp), (Top.TIMEOUT_TCP_FIN, timeouts.tcp_fin), (Top.TIMEOUT_UDP, timeouts.udp))
+    return b"".join(_u32(kind, value) for kind, value in pairs if value is not None)
+
+
+def pack_daemon(daemon: SyncDaemon) -> bytes:
+    """The attributes of a synchronisation daemon, without the nest; what is 0 or None is left to the kernel."""
+    parts = [
+        _u32(Daemon.STATE, daemon.state.value),
+        _text(Daemon.MCAST_IFN, daemon.interface),
+        _u32(Daemon.SYNC_ID, daemon.sync_id),
+    ]
+    if daemon.max_length:
+        parts.append(_u16(Daemon.SYNC_MAXLEN, daemon.max_length))
+    if daemon.group is not None:
+        kind = Daemon.MCAST_GROUP if isinstance(daemon.group, IPv4Address) else Daemon.MCAST_GROUP6
+        parts.append(attribute(kind, daemon.group.packed))
+    if daemon.port:
+        parts.append(_u16(Daemon.MCAST_PORT, daemon.port))
+    if daemon.ttl:
+        parts.append(attribute(Daemon.MCAST_TTL, bytes((daemon.ttl,))))
+    return b"".join(parts)
+
+
+def encode(op: Op) -> tuple[Command, bytes]:
+    """An operation as command and message body. Its values must be in range (`healthd.ipvs.rules`)."""
+    match op:
+        case AddService(service, spec):
+            return Command.NEW_SERVICE, nested(Top.SERVICE, pack_service(service, spec))
+        case SetService(service, spec):
+            return Command.SET_SERVICE, nested(Top.SERVICE, pack_service(service, spec))
+        case DelService(service):
+            return Command.DEL_SERVICE, select_service(service)
+        case AddDest(service, dest, dest_spec):
+            return Command.NEW_DEST, _dest_body(service, pack_dest(dest, dest_spec))
+        case SetDest(service, dest, dest_spec):
+            return Command.SET_DEST, _dest_body(service, pack_dest(dest, dest_spec))
+        case DelDest(service, dest):
+            return Command.DEL_DEST, _dest_body(service, pack_dest_key(dest))
+        case SetTimeouts(timeouts):
+            return Command.SET_CONFIG, _timeouts_body(timeouts)
+        case StartSync(daemon):
+            return Command.NEW_DAEMON, nested(Top.DAEMON, pack_daemon(daemon))
+        case StopSync(state):
+            return Command.DEL_DAEMON, nested(Top.DAEMON, _u32(Daemon.STATE, state.value))
+
+
+# --- parsing -------------------------------------------------------------------------------------------------------
+
+
+def _int(data: bytes) -> int:
+    return int.from_bytes(data, sys.byteorder)
+
+
+def parse_address(af: int, data: bytes) -> Address:
+    """An address of 16 (or, from old kernels, 4) bytes."""
+    return IPv4Address(data[:4]) if af == AF_INET else IPv6Address(data)
+
+
+def parse_service_key(attrs: Mapping[int, bytes]) -> ServiceKey:
+    """The key of a service. Raises UnknownToModel for a protocol or family the model does not have."""
+    af = _int(attrs[Svc.AF])
+    if af not in (AF_INET, AF_INET6):
+        raise UnknownToModel(f"a service of address family {af}")
+    if Svc.FWMARK in attrs:
+        return FwmarkKey(Family.IPV4 if af == AF_INET else Family.IPV6, _int(attrs[Svc.FWMARK]))
+    number = _int(attrs[Svc.PROTOCOL])
+    try:
+        protocol = Protocol(number)
+    except ValueError:
+        raise UnknownToModel(f"a service of IP protocol {number}") from None
+    return AddressKey(protocol, parse_address(af, attrs[Svc.ADDR]), int.from_bytes(attrs[Svc.PORT], "big"))
+
+
+def parse_service(body: bytes) -> tuple[ServiceKey, ServiceSpec, Mapping[int, bytes]]:
+    """Key, spec and the raw attributes (for `parse_counters`) of one reported service."""
+    attrs = attributes(attributes(body)[Top.SERVICE])
+    key = parse_service_key(attrs)
+    flags = _int(attrs[Svc.FLAGS][:4])
+    persistence = None
+    if flags & PERSISTENT:
+        persistence = Persistence(_int(attrs[Svc.TIMEOUT]), _prefix(key.family, attrs[Svc.NETMASK]))
+    spec = ServiceSpec(
+        scheduler=_string(attrs[Svc.SCHED_NAME]),
+        flags=SchedulerFlag(flags & SCHEDULER_FLAGS),
+        persistence=persistence,
+        one_packet=bool(flags & ONE_PACKET),
+        engine=_string(attrs.get(Svc.PE_NAME, b"")) or None,
+    )
+    return key, spec, attrs
+
+
+def _string(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
+
+
+def _prefix(family: Family, data: bytes) -> int | None:
+    if family is Family.IPV6:
+        prefix = _int(data)
+        return prefix if 1 <= prefix <= 128 else None
+    mask = int.from_bytes(data, "big")
+    prefix = mask.bit_count()
+    return prefix if prefix and mask == (0xFFFFFFFF << (32 - prefix)) & 0xFFFFFFFF else None
+
+
+def parse_dest_key(attrs: Mapping[int, bytes], family: Family) -> DestKey:
+    """The key of a destination; family: its service's, for kernels that do not say the destination's."""
+    af = _int(attrs[Dst.ADDR_FAMILY]) if Dst.ADDR_FAMILY in attrs else _af(family)
+    return DestKey(parse_address(af, attrs[Dst.ADDR]), int.from_bytes(attrs[Dst.PORT], "big"))
+
+
+def dest_spec(forwarding: int, weight: int, upper: int, lower: int, tunnel: tuple[int, int, int]) -> DestSpec:
+    """A destination from the kernel's numbers; tunnel: type, port (host order), flags.
+
+    Raises UnknownToModel for a forwarding method or tunnel type that the model does not have.
+    """
+    try:
+        how = Forwarding(forwarding & 7)
+        through = _tunnel(*tunnel) if how is Forwarding.IPIP else Tunnel()
+    except ValueError as error:
+        raise UnknownToModel(f"a destination with {error}") from None
+    return DestSpec(how, weight, upper, lower, through)
+
+
+def _tunnel(kind: int, port: int, flags: int) -> Tunnel:
+    encapsulation = Encapsulation(kind)
+    if encapsulation is Encapsulation.IPIP:
+        return Tunnel()
+    # We never write both bits; of a foreign row that has both the model can only name one.
+    checksum = Checksum.REMCSUM if flags & Checksum.REMCSUM.value else Checksum(flags & Checksum.CSUM.value)
+    return Tunnel(encapsulation, port if encapsulation is Encapsulation.GUE else 0, checksum)
+
+
+def parse_dest(attrs: Mapping[int, bytes], family: Family) -> tuple[DestKey, DestSpec]:
+    """Key and spec of one reported destination from its attributes."""
+    tunnel = (
+        _int(attrs.get(Dst.TUN_TYPE, b"")),
+        int.from_bytes(attrs.get(Dst.TUN_PORT, b""), "big"),
+        _int(attrs.get(Dst.TUN_FLAGS, b"")),
+    )
+    how, weight, upper, lower = (_int(attrs[kind]) for kind in (Dst.FWD_METHOD, Dst.WEIGHT, Dst.U_THRESH, Dst.L_THRESH))
+    return parse_dest_key(attrs, family), dest_spec(how, weight, upper, lower, tunnel)
+
+
+def parse_counters(attrs: Mapping[int, bytes]) -> Counters:
+    """Totals and rates of a service or destination; 64 bits where the kernel has them (since 4.1)."""
+    stats = attributes(attrs.get(Dst.STATS64) or attrs.get(Dst.STATS, b""))
+    return Counters(*(_int(stats.get(kind, b"")) for kind in range(1, 11)))
+
+
+def parse_connections(attrs: Mapping[int, bytes]) -> Connections:
+    """Connections and counters of one reported destination."""
+    active, inactive, persistent = (
+        _int(attrs.get(kind, b"")) for kind in (Dst.ACTIVE_CONNS, Dst.INACT_CONNS, Dst.PERSIST_CONNS)
+    )
+    return Connections(active, inactive, persistent, parse_counters(attrs))
+
+
+def parse_timeouts(body: bytes) -> Timeouts:
+    """The answer to GET_CONFIG; None for a protocol the kernel was built without."""
+    attrs = attributes(body)
+    tcp, fin, udp = (attrs.get(kind) for kind in (Top.TIMEOUT_TCP, Top.TIMEOUT_TCP_FIN, Top.TIMEOUT_UDP))
+    return Timeouts(*(None if value is None else _int(value) for value in (tcp, fin, udp)))
+
+
+def parse_daemon(body: bytes) -> SyncDaemon:
+    """One record of the dump of synchronisation daemons. Kernels before 4.3 report the first three fields only."""
+    attrs = attributes(attributes(body)[Top.DAEMON])
+    group: Address | None = None
+    if Daemon.MCAST_GROUP in attrs:
+        group = IPv4Address(attrs[Daemon.MCAST_GROUP])
+    elif Daemon.MCAST_GROUP6 in attrs:
+        group = IPv6Address(attrs[Daemon.MCAST_GROUP6])
+    length, port, ttl = (
+        _int(attrs.get(kind, b"")) for kind in (Daemon.SYNC_MAXLEN, Daemon.MCAST_PORT, Daemon.MCAST_TTL)
+    )
+    name, number = _string(attrs[Daemon.MCAST_IFN]), _int(attrs[Daemon.SYNC_ID])
+    return SyncDaemon(SyncState(_int(attrs[Daemon.STATE])), name, number, length, group, port, ttl)
+
+
+def parse_info(body: bytes) -> Info:
+    """The answer to GET_INFO: attributes 1 and 2 are version and table size here, not service and destination."""
+    attrs = attributes(body)
+    version = _int(attrs[1])
+    return Info((version >> 16 & 0xFF, version >> 8 & 0xFF, version & 0xFF), _int(attrs[2]))

@@ -1,0 +1,124 @@
+"""Reading rows of the kernel's table so that none is missed.
+
+Why what is missing in the answer was missing in the table. The kernel lists rows by an index into a list that it
+locks anew for each datagram (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_genl_dump_dests). So a row can only be skipped if,
+between two datagrams, a row *already listed* is deleted; the kernel does not tell (NLM_F_DUMP_INTR stays unset).
+Therefore:
+
+* Services wanted by key are not listed at all but asked for one by one: exact.
+* A list that came in one datagram with room to spare was made under one lock: exact. Buffers of dumps are powers of
+  two less the kernel's bookkeeping, so what ends at least `SLACK` below one was not cut off by it.
+* Any other list is read until one reading is contained, in the same order, in the next. Then nothing that the first
+  had listed was gone afterwards, so the first had skipped nothing, and the second has at least as much. A reading in
+  which a row comes twice never counts. A destination that was deleted and added again meanwhile is now first in the
+  list, so out of order, and does not count either.
+* Our own writes and readings take turns.
+
+A key that is missing in the answer was therefore absent at some moment while it was read. (What could still deceive:
+somebody deletes, adds and again deletes the newest row, both times between the same two datagrams of two readings in
+a row. The row skipped is then planned again, refused with EEXIST, and read again.)
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from healthd.ipvs.codec import parse_timeouts, select_service
+from healthd.ipvs.netlink import Channel, DumpRefused
+from healthd.ipvs.rows import DaemonRows, DestRows, Interned, ServiceRows
+from healthd.ipvs.uapi import Command
+from healthd.model import DestKey, DestSpec, ServiceKey, SyncDaemon, Timeouts
+
+READINGS = 10
+SLACK = 1536
+SMALLEST_BUFFER = 4096
+# Rows put into a dict before the event loop is given a chance: hashing addresses is what costs.
+STEP = 500
+
+
+class NeverStill(Exception):
+    """A list changed during each of several readings; the text says which."""
+
+
+R = TypeVar("R", ServiceRows, DestRows)
+
+
+async def read_services(channel: Channel, only: Collection[ServiceKey] | None) -> ServiceRows:
+    """All services, or those of `only` that exist. Raises NeverStill and what the channel raises."""
+    if only is None:
+        return await _settled(channel, Command.GET_SERVICE, b"", ServiceRows, "the services")
+    rows = ServiceRows()
+    for answer in await channel.query([(Command.GET_SERVICE, select_service(key)) for key in only]):
+        if isinstance(answer, bytes):
+            rows.row(answer)
+        elif answer != errno.ESRCH:
+            raise DumpRefused(answer)
+    return rows
+
+
+async def read_dests(channel: Channel, service: ServiceKey, interned: Interned, *, counters: bool) -> DestRows:
+    """All destinations of a service; none if there is no such service. Raises like `read_services`."""
+
+    def empty() -> DestRows:
+        return DestRows(service.family, interned, counters=counters)
+
+    return await _settled(channel, Command.GET_DEST, select_service(service), empty, f"the destinations of {service}")
+
+
+async def read_missing(channel: Channel, services: Sequence[ServiceKey]) -> set[ServiceKey]:
+    """Those services that do not exist now: a list of no destinations does not tell that its service is gone."""
+    there = await read_services(channel, services)
+    return {key for key in services if key not in there.specs}
+
+
+async def read_timeouts(channel: Channel) -> Timeouts:
+    """The table's timeouts."""
+    (answer,) = await channel.query([(Command.GET_CONFIG, b"")])
+    if isinstance(answer, int):
+        raise DumpRefused(answer)
+    return parse_timeouts(answer)
+
+
+async def read_daemons(channel: Channel) -> tuple[SyncDaemon, ...]:
+    """The running synchronisation daemons: two at most, so always one datagram."""
+    rows = DaemonRows()
+    await channel.dump(Command.GET_DAEMON, b"", rows)
+    return tuple(rows.daemons)
+
+
+async def dests_of(channel: Channel, rows: DestRows) -> dict[DestKey, DestSpec]:
+    """The destinations as a mapping, made in steps that do not hold up the event loop."""
+    dests: dict[DestKey, DestSpec] = {}
+    for start in range(0, len(rows.keys), STEP):
+        stop = start + STEP
+        dests.update(zip(rows.keys[start:stop], rows.specs[start:stop], strict=True))
+        await channel.breathe()
+    return dests
+
+
+async def _settled(channel: Channel, command: Command, body: bytes, empty: Callable[[], R], what: str) -> R:
+    earlier: R | None = None
+    for _ in range(READINGS):
+        rows = empty()
+        sizes = await channel.dump(command, body, rows)
+        if _made_at_once(sizes) or (earlier is not None and not rows.repeated and contained(earlier.keys, rows.keys)):
+            return rows
+        earlier = None if rows.repeated else rows
+    raise NeverStill(f"{what} changed during each of {READINGS} readings")
+
+
+def _made_at_once(sizes: Sequence[int]) -> bool:
+    """True if a list of datagrams of these sizes was surely made under one lock of the kernel."""
+    return not sizes or (len(sizes) == 1 and _room(sizes[0]) >= SLACK)
+
+
+def _room(size: int) -> int:
+    return max(SMALLEST_BUFFER, 1 << (size - 1).bit_length()) - size
+
+
+def contained(earlier: Iterable[object], later: Iterable[object]) -> bool:
+    """True if all of `earlier` is in `later` in the same order. Linear; equal objects are mostly identical."""
+    rest = iter(later)
+    return all(any(one is other or one == other for other in rest) for one in earlier)

@@ -1,0 +1,93 @@
+"""Generic netlink on the wire: messages, attributes and errors, by `struct` alone.
+
+Pure: bytes in, values out. Layouts are those of the kernel's include/uapi/linux/netlink.h and genetlink.h; everything
+is in host byte order and padded to four bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import Struct
+
+REQUEST, MULTI, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x02, 0x04, 0x10, 0x300
+ERROR, DONE, OVERRUN = 2, 3, 4
+NESTED = 0x8000
+TYPE_MASK = 0x3FFF
+
+HEADER = Struct("=IHHIIBBH")
+_NLMSG = Struct("=IHHII")
+_ATTRIBUTE = Struct("=HH")
+_ERRNO = Struct("=i")
+NLMSG_SIZE = _NLMSG.size
+GENL_SIZE = HEADER.size
+_VERSION = 1
+_SEQUENCE_MASK = 0xFFFFFFFF
+
+
+class Malformed(Exception):
+    """Bytes that are no netlink message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as received; `payload` are its attributes, `code` the errno of an answer (0 for an ack) or None."""
+
+    type: int
+    flags: int
+    sequence: int
+    payload: bytes
+    code: int | None = None
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One attribute: length, type, payload, padding."""
+    return _ATTRIBUTE.pack(4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """An attribute made of attributes."""
+    return attribute(kind | NESTED, b"".join(attributes))
+
+
+def message(family: int, command: int, flags: int, sequence: int, payload: bytes) -> bytes:
+    """A whole request to a generic netlink family."""
+    size = GENL_SIZE + len(payload)
+    return HEADER.pack(size, family, flags | REQUEST, sequence & _SEQUENCE_MASK, 0, command, _VERSION, 0) + payload
+
+
+def sequence_of(datagram: bytes) -> int:
+    """Number of the request that a datagram answers: the kernel never mixes answers in one."""
+    return int(_NLMSG.unpack_from(datagram)[3])
+
+
+def messages(datagram: bytes, start: int = 0) -> Iterator[Message]:
+    """Every message of a datagram, from an offset. Raises Malformed if it is cut off."""
+    while start < len(datagram):
+        size, kind, flags, sequence, _ = _NLMSG.unpack_from(datagram, start)
+        if size < NLMSG_SIZE or start + size > len(datagram):
+            raise Malformed(f"netlink message of {size} bytes at {start} in a datagram of {len(datagram)}")
+        yield _message(datagram, start, start + size, kind, flags, sequence)
+        start += (size + 3) & ~3
+
+
+def _message(datagram: bytes, start: int, end: int, kind: int, flags: int, sequence: int) -> Message:
+    if kind == ERROR or (kind == DONE and end - start >= NLMSG_SIZE + _ERRNO.size):
+        code = -_ERRNO.unpack_from(datagram, start + NLMSG_SIZE)[0]
+        return Message(kind, flags, sequence, b"", code)
+    return Message(kind, flags, sequence, datagram[start + GENL_SIZE : end])
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """The attributes of a message or of a nested attribute, by type. Raises Malformed if one is cut off."""
+    return {kind: data[start:end] for kind, start, end in positions(data, 0, len(data))}
+
+
+def positions(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Type, start and end of the payload of each attribute between two offsets."""
+    while start + _ATTRIBUTE.size <= stop:
+        size, kind = _ATTRIBUTE.unpack_from(data, start)
+        if size < _ATTRIBUTE.size or start + size > stop:
+            raise Malformed(f"netlink attribute of {size} bytes at {start} in {stop}")
+        yield kind & TYPE_MASK, start + _ATTRIBUTE.size, start + size
+        start += (size + 3) & ~3
