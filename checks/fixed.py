@@ -13,6 +13,7 @@ class OnCheck:
     """Always passes, without asking anybody."""
 
     kind: ClassVar[str] = "on"
+    needs_port: ClassVar[bool] = False
 
     def converse(self, target: Target) -> Conversation:
         """Pass."""
@@ -25,6 +26,7 @@ class OffCheck:
     """Always fails, without asking anybody."""
 
     kind: ClassVar[str] = "off"
+    needs_port: ClassVar[bool] = False
 
     def converse(self, target: Target) -> Conversation:
         """CheckFailed(UNEXPECTED)."""

@@ -273,7 +273,11 @@ Conversation = Generator[Step, Any, str | Passed]
 
 @runtime_checkable
 class Check(Protocol):
-    """A frozen, hashable dataclass; equal checks of equal targets are one probe."""
+    """A frozen, hashable dataclass; equal checks of equal targets are one probe.
+
+    A class to which the target's port means nothing says so with `needs_port: ClassVar[bool] = False`; others are not
+    let near a port 0, which servers behind a firewall mark have unless the configuration names one for the check.
+    """
 
     kind: ClassVar[str]
 
