@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from healthd.config.kinds import spoken
 from healthd.config.options import Unsupported, option_keys
 from healthd.config.problems import nearest
 from healthd.config.schema import CheckPlan
-from healthd.config.tables import CheckTable, Given
+from healthd.config.tables import ELSEWHERE_OF_CHECK, CheckTable, Given
 from healthd.health import Thresholds
 from healthd.model import Address, family_of
 from healthd.prober.base import Cadence
@@ -49,12 +49,14 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A declared check whose every option is right."""
+    """A declared check whose every option is right. bound: what makes it one of a row, if it depends on that."""
 
     table: CheckTable
     check: Check | AsyncCheck
     cadence: Cadence
     thresholds: Thresholds
+    needs_port: bool
+    bound: Callable[[Binding], Check | AsyncCheck] | None
 
 
 def declare(given: Given, defaults: Layer, report: Report) -> tuple[Declared, ...]:
@@ -95,7 +97,7 @@ def _declare(at: At, table: Mapping[str, Any], below: Declared | None, report: R
         layer = decode(keys, {name: value for name, value in table.items() if name in keys}, at, report)
         layer.bad |= {"type"}
     else:
-        layer = decode(_all_keys(cls, at, report), table, at, report)
+        layer = decode(_all_keys(cls, at, report), table, at, report, ELSEWHERE_OF_CHECK)
     inherited = below.name if below else str(layer.values.get("type", ""))
     return Declared(layer.values.get("name") or inherited, cls, layer)
 
@@ -151,7 +153,9 @@ def ready(declared: Declared, report: Report, shared: Shared) -> Ready | None:
     check = _instance(cls, layer, report)
     if check is None or not _files_there(cls, layer, report):
         return None
-    return Ready(table, shared.one(check), shared.one(cadence), shared.one(Thresholds(table.rise, table.fall)))
+    check, thresholds = shared.one(check), shared.one(Thresholds(table.rise, table.fall))
+    bound = check.bound if isinstance(check, BoundCheck) else None
+    return Ready(table, check, shared.one(cadence), thresholds, getattr(cls, "needs_port", True), bound)
 
 
 def _options_there(cls: CheckClass, layer: Layer, report: Report) -> bool:
@@ -215,16 +219,15 @@ def _files(keys: Mapping[str, Key], layer: Layer) -> Iterable[tuple[At, str, str
 
 def plan(ready: Ready, binding: Binding, report: Report) -> CheckPlan | None:
     """A check for one real server, or None once it is reported why it cannot be."""
-    table, check = ready.table, ready.check
+    table = ready.table
     address, port = table.address or binding.address, table.port or binding.port
-    if not port and getattr(check, "needs_port", True):
-        text = f"key 'port' is missing: {binding.address} has no port of its own that could be asked"
+    if not port and ready.needs_port:
+        text = "key 'port' is missing: the real servers have no port of their own that could be asked"
         report.error(table.layer.at, text, on_key=True, expected="a port")
         return None
     if table.source is not None and not _reachable(table, address, report):
         return None
-    if isinstance(check, BoundCheck):
-        check = check.bound(binding)
+    check = ready.check if ready.bound is None else ready.bound(binding)
     target = Target(address, port, table.source, table.interface, table.mark, table.netns)
     return CheckPlan(check, target, ready.cadence, ready.thresholds)
 

@@ -11,12 +11,16 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from healthd.config.problems import Path, Problem, Severity, nearest
 from healthd.config.source import Source
+from healthd.config.words import OTHER_WORDS
 
 T = TypeVar("T")
+
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +149,15 @@ class Layer:
 
 
 def decode(
-    keys: Mapping[str, Key], table: Mapping[str, Any], at: At, report: Report, more: Iterable[str] = ()
+    keys: Mapping[str, Key], table: Mapping[str, Any], at: At, report: Report, elsewhere: Mapping[str, str] = NOWHERE
 ) -> Layer:
-    """What a table says, by its keys. more: names that only a suggestion may need."""
+    """What a table says, by its keys. elsewhere: names that are right in another table, and which that is."""
     values: dict[str, Any] = {}
     bad: list[str] = []
     for name, value in table.items():
         known = keys.get(name)
         if known is None:
-            unknown(name, keys, at, report, more)
+            unknown(name, keys, at, report, elsewhere)
             continue
         try:
             values[name] = take(known.kind, value, at, name, report)
@@ -174,11 +178,16 @@ def take(kind: Kind[T], value: Any, at: At, step: str | int, report: Report) -> 
         raise Told from None
 
 
-def unknown(name: str, known: Iterable[str], at: At, report: Report, more: Iterable[str] = ()) -> None:
-    """Report a key that does not exist."""
+def unknown(name: str, known: Iterable[str], at: At, report: Report, elsewhere: Mapping[str, str] = NOWHERE) -> None:
+    """Report a key that does not exist. elsewhere: names that are right in another place, and where that is."""
     names = list(known)
-    meant, expected = nearest(name, names) or nearest(name, more), ", ".join(names)
-    text = f"unknown key '{name}'; " + (f"did you mean '{meant}'?" if meant else f"known here: {expected}")
+    expected, meant, hint = ", ".join(names), "", elsewhere.get(name) or OTHER_WORDS.get(name, "")
+    if not hint:
+        meant = nearest(name, names) or nearest(name, elsewhere)
+        hint = f"'{meant}'" + (f" in {elsewhere[meant]}" if meant in elsewhere else "") if meant else ""
+    elif name in elsewhere:
+        meant, hint = name, f"'{name}' in {hint}"
+    text = f"unknown key '{name}'; " + (f"did you mean {hint}?" if hint else f"known here: {expected}")
     report.error(at / name, text, on_key=True, expected=expected, found=name, suggestion=meant)
 
 

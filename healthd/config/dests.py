@@ -11,8 +11,8 @@ from healthd.config.checks import Declared, Ready, Shared
 from healthd.config.decode import At, Report, build, decode, keys_of
 from healthd.config.defaults import Defaults
 from healthd.config.schema import CheckPlan, Fallback, RealServer
-from healthd.config.tables import FallbackTable, RealTable, ServiceTable
-from healthd.model import Address, AddressKey, DestKey, DestSpec, Forwarding, ServiceKey, Tunnel, family_of
+from healthd.config.tables import ELSEWHERE_OF_REAL, FallbackTable, RealTable, ServiceTable
+from healthd.model import Address, AddressKey, DestKey, DestSpec, Family, Forwarding, ServiceKey, Tunnel, family_of
 
 FORWARD_NAMES = {
     Forwarding.MASQ: 'masquerading ("masq")',
@@ -53,7 +53,7 @@ def read_reals(frame: Frame, report: Report, shared: Shared) -> tuple[RealServer
     found: dict[DestKey, RealServer] = {}
     names: set[str] = set()
     for at, given in frame.table.real:
-        layer = decode(keys_of(RealTable), given, at, report).over(frame.defaults.real)
+        layer = decode(keys_of(RealTable), given, at, report, ELSEWHERE_OF_REAL).over(frame.defaults.real)
         table = build(RealTable, layer, report)
         if table is None:
             continue
@@ -169,7 +169,7 @@ def _tunnel(frame: Frame, table: RealTable | FallbackTable, forward: Forwarding)
 def _check_family(frame: Frame, at: At, address: Address, forward: Forwarding, report: Report) -> None:
     if frame.key is None or family_of(address) is frame.key.family or forward is Forwarding.IPIP:
         return
-    family = frame.key.family.name
+    family = "IPv4" if frame.key.family is Family.IPV4 else "IPv6"
     text = f'{at.path[-1]}: {address} is not {family} as the service is; that works only with forward = "ipip"'
     report.error(at, text, found=str(address), expected=f"an {family} address")
 

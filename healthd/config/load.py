@@ -24,6 +24,7 @@ from healthd.config.schema import Config, ServiceConfig, Settings
 from healthd.config.services import read_service
 from healthd.config.settings import REPEATED, SINGLE, read_settings
 from healthd.config.source import Source, read
+from healthd.config.tables import ELSEWHERE_OF_FILE
 from healthd.model import Forwarding, ServiceKey, family_of
 
 MAIN = "healthd.toml"
@@ -79,7 +80,7 @@ def _check_keys(root: At, known: tuple[str, ...], report: Report) -> None:
         if name not in known and name in OF_DAEMON:
             report.error(root / name, f"key '{name}' belongs in {MAIN}, not in a file of services", on_key=True)
         elif name not in known:
-            unknown(name, known, root, report)
+            unknown(name, known, root, report, ELSEWHERE_OF_FILE)
 
 
 def _included(root: At, folder: Path, report: Report) -> list[Path]:

@@ -11,7 +11,7 @@ from healthd.config.decode import At, Report, decode, keys_of
 from healthd.config.defaults import Defaults
 from healthd.config.problems import Severity
 from healthd.config.schema import RealServer, ServiceConfig
-from healthd.config.tables import CheckTable, RealTable, ServiceTable
+from healthd.config.tables import ELSEWHERE_OF_SERVICE, ServiceTable
 from healthd.model import Forwarding
 
 
@@ -20,7 +20,7 @@ def read_service(
 ) -> ServiceConfig | None:
     """One [[service]], or None once everything that is wrong with it is reported."""
     before = len(report.problems)
-    layer = decode(keys_of(ServiceTable), given, at, report, [*keys_of(CheckTable), *keys_of(RealTable)])
+    layer = decode(keys_of(ServiceTable), given, at, report, ELSEWHERE_OF_SERVICE)
     layer = layer.over(defaults.service)
     table = ServiceTable(layer, **layer.values)
     key, spec = virtual.read_key(table, report), virtual.read_spec(table, report)

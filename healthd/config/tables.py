@@ -274,3 +274,15 @@ DEFAULT_OF_CHECK = (
     "netns",
 )
 DEFAULT_OF_REAL = ("weight", "upper", "lower")
+
+
+def _places(**tables: type[Any]) -> Mapping[str, str]:
+    """Where each key of some tables belongs; the first table counts."""
+    headers = {"service": "[[service]]", "real": "[[service.real]]", "check": "[service.check]"}
+    return {name: headers[where] for where, table in reversed(tables.items()) for name in keys_of(table)}
+
+
+ELSEWHERE_OF_FILE = _places(service=ServiceTable, check=CheckTable, real=RealTable)
+ELSEWHERE_OF_SERVICE = _places(check=CheckTable, real=RealTable)
+ELSEWHERE_OF_REAL = _places(check=CheckTable, service=ServiceTable)
+ELSEWHERE_OF_CHECK = _places(service=ServiceTable, real=RealTable)
