@@ -3,6 +3,5 @@
 from healthd.hooks.announcer import Announcer
 from healthd.hooks.base import Hook, HookStats
 from healthd.hooks.log import LogHook
-from healthd.hooks.words import sentence
 
-__all__ = ["Announcer", "Hook", "HookStats", "LogHook", "sentence"]
+__all__ = ["Announcer", "Hook", "HookStats", "LogHook"]

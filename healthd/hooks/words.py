@@ -1,4 +1,4 @@
-"""Events in words: the one place that says how an event reads, and which fields it has for programs."""
+"""Events as hooks give them away: which fields, variables, level, MESSAGE_ID. The sentence itself is the director's."""
 
 from __future__ import annotations
 
@@ -18,16 +18,6 @@ VARIABLE_LIMIT = 16_384
 
 _WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.DRIFT})
 _ERRORS = frozenset({Kind.ROW_REFUSED, Kind.TABLE_LOST, Kind.PROBER_LOST, Kind.RELOAD_FAILED})
-
-_DAEMON = {
-    Kind.TABLE_LOST: "the IPVS table is away; probing goes on, nothing is written",
-    Kind.TABLE_BACK: "the IPVS table is back",
-    Kind.PROBER_LOST: "a prober ended and is started again; its servers keep their state",
-    Kind.RELOADED: "the configuration was read again and holds",
-    Kind.RELOAD_FAILED: "the configuration was not taken; the old one stays",
-    Kind.STARTED: "healthd has started",
-    Kind.STOPPING: "healthd is stopping",
-}
 
 
 def level(kind: Kind) -> int:
@@ -71,51 +61,8 @@ def subject(event: Event) -> Hashable:
 
 
 def sentence(event: Event) -> str:
-    """The event in one line for people: its message, or where it has none, one made of its other fields."""
-    if event.message:
-        return event.message
-    text = _what(event)
-    return f"{event.service}: {text}" if event.service else text
-
-
-def _what(event: Event) -> str:
-    why, row = _why(event), _row(event)
-    match event.kind:
-        case Kind.SERVER_UP:
-            return f"{event.real} is up{why}; {row}"
-        case Kind.SERVER_DOWN:
-            return f"{event.real} is down{why}; {row}"
-        case Kind.SERVER_WEIGHT:
-            return f"{event.real} is {event.phase or 'kept'}{why}; {row}"
-        case Kind.SERVER_ADMIN:
-            return f"{event.real} was set by the operator{why}; {row}"
-        case Kind.SERVER_UNSURE:
-            return f"{event.real} cannot be asked{why}; it stays {event.phase or 'as it is'}"
-        case Kind.SERVER_SURE:
-            return f"{event.real} can be asked again; it is {event.phase or 'as it was'}"
-        case Kind.FALLBACK_ON:
-            return f"no server is usable, fallback {event.real} serves{why}"
-        case Kind.FALLBACK_OFF:
-            return f"a server is usable again, fallback {event.real} is out{why}"
-        case Kind.SERVICE_ADDED:
-            return f"{event.virtual} is now in the table{why}"
-        case Kind.SERVICE_REMOVED:
-            return f"{event.virtual} is no longer in the table{why}"
-        case Kind.DRIFT:
-            return f"somebody else changed {event.real or event.virtual or 'the table'}{why}"
-        case Kind.ROW_REFUSED:
-            return f"the table refused {event.real or event.virtual}{why}"
-    return _DAEMON[event.kind] + why
-
-
-def _why(event: Event) -> str:
-    """Reason and evidence in brackets: (timeout: no answer within 1 s)."""
-    said = ": ".join(part for part in (event.reason, event.detail) if part)
-    return f" ({said})" if said else ""
-
-
-def _row(event: Event) -> str:
-    return "no row in the table" if event.weight is None else f"weight {event.weight}"
+    """The event in one line for people; never empty."""
+    return event.message or event.kind.value
 
 
 def fields(event: Event) -> dict[str, object]:

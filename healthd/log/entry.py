@@ -14,6 +14,8 @@ from structlog.typing import EventDict
 
 Plain = str | int | float | bool | None | list[str]
 RESERVED = frozenset({"at", "level", "logger", "message", "exception"})
+# Some other handler's formatter left these in the record; `logging` itself refuses them as extras.
+FORMATTED = frozenset({"message", "asctime"})
 
 _extras = ExtraAdder()
 
@@ -43,7 +45,7 @@ def entry_of(record: logging.LogRecord) -> Entry:
     """The entry of a record. Done by whoever logs, because what the arguments point at may change later."""
     extras: EventDict = {"_record": record}
     extras = dict(_extras(logging.getLogger(record.name), "", extras))
-    fields = {free(key): plain(value) for key, value in extras.items() if not key.startswith("_")}
+    fields = {free(key): plain(value) for key, value in extras.items() if key[0] != "_" and key not in FORMATTED}
     message_id = str(extras.get("_message_id", ""))
     return Entry(record.created, record.levelno, record.name, message_of(record), fields, trace_of(record), message_id)
 

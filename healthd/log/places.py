@@ -131,7 +131,13 @@ class _Datagrams:
         self._socket: socket.socket | None = None
 
     def send(self, data: bytes, *, passing: int | None = None) -> None:
-        """Send one datagram, with a descriptor if one is given."""
+        """Send one datagram, with a descriptor if one is given. Follows a receiver that was started again at once."""
+        try:
+            self._send(data, passing)
+        except ConnectionError:
+            self._send(data, passing)
+
+    def _send(self, data: bytes, passing: int | None) -> None:
         try:
             connected = self._connected()
             connected.settimeout(0.0 if self._failed else self._patience)

@@ -47,6 +47,12 @@ def text(entry: Entry) -> bytes:
     return encoded("\n".join(lines)) + b"\n"
 
 
+def prefixed_text(entry: Entry) -> bytes:
+    """Lines for a standard error that journald reads: <SEVERITY> before each (sd-daemon(3)); the time is journald's."""
+    lines = [body(entry), *(f"    {printable(line)}" for line in entry.exception.splitlines())]
+    return encoded("".join(f"<{severity(entry.level)}>{line}\n" for line in lines))
+
+
 def as_json(entry: Entry) -> bytes:
     """One object in one line: at, level, logger, message, then the fields, then exception if there is one."""
     head = {"at": rfc3339(entry.at), "level": level_name(entry.level), "logger": entry.logger, "message": entry.message}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -12,7 +13,7 @@ import structlog
 from healthd.config.schema import LogSettings
 from healthd.log.entry import Entry, entry_of
 from healthd.log.places import FilePlace, JournalPlace, Place, StreamPlace, SyslogPlace
-from healthd.log.render import FACILITIES, as_json, syslog_content, text
+from healthd.log.render import FACILITIES, as_json, prefixed_text, syslog_content, text
 from healthd.log.writer import LogStats, Writer
 
 # Libraries that tell of every request at INFO; that is no news of ours.
@@ -21,9 +22,14 @@ CHATTY = ("aiohttp.access", "asyncio", "pyroute2")
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where the machine's log services are. stderr: a descriptor, also what is spilled to."""
+    """Where the machine's log services are.
+
+    stderr: a descriptor, also what is spilled to. journal_stream: DEVICE:INODE of what journald reads as our standard
+    error, as systemd says it in the environment (systemd.exec(5)).
+    """
 
     stderr: int = 2
+    journal_stream: str = field(default_factory=lambda: os.environ.get("JOURNAL_STREAM", ""))
     journal: Path = Path("/run/systemd/journal/socket")
     syslog: Path = Path("/dev/log")
 
@@ -112,7 +118,8 @@ def place_of(settings: LogSettings, outlets: Outlets) -> Place:
         raise ValueError(f"unknown facility {settings.facility!r}; known are {', '.join(FACILITIES)}")
     match settings.to:
         case "stderr":
-            return StreamPlace(outlets.stderr, rendered)
+            prefixed = rendered is text and _read_by_journald(outlets)
+            return StreamPlace(outlets.stderr, prefixed_text if prefixed else rendered)
         case "journald":
             return JournalPlace(outlets.journal, facility)
         case "syslog":
@@ -120,6 +127,11 @@ def place_of(settings: LogSettings, outlets: Outlets) -> Place:
     if not settings.to.startswith("/"):
         raise ValueError(f"log to {settings.to!r}: want stderr, journald, syslog or an absolute path")
     return FilePlace(Path(settings.to), rendered)
+
+
+def _read_by_journald(outlets: Outlets) -> bool:
+    stderr = os.fstat(outlets.stderr)
+    return outlets.journal_stream == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 def _formats(name: str) -> tuple[Callable[[Entry], bytes], Callable[[Entry], str]]:

@@ -1,104 +1,88 @@
-"""One event of every kind as the director makes them, and a way to wait for a condition."""
+"""One event of every kind, worded by the director's own functions, and a way to wait for a condition."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
 
+from healthd import narrate
+from healthd.check import Outcome, Reason, Verdict
+from healthd.config.schema import Admin, Fallback, RealServer, ServiceConfig
+from healthd.drift import Edit
 from healthd.events import Event, Kind
+from healthd.health import Phase
+from healthd.ipvs.base import RowRefused
+from healthd.model import AddressKey, DestKey, DestSpec, Forwarding, Protocol, ServiceSpec
+from healthd.narrate import Transition
+from healthd.ops import AddDest, DelDest, SetDest
 
 AT = 1795317164.123
-SERVICE, VIRTUAL, REAL = "www", "192.0.2.80:80/tcp", "10.0.0.11:80"
+KEY = AddressKey(Protocol.TCP, IPv4Address("192.0.2.80"), 80)
+SERVER, SORRY = DestKey(IPv4Address("10.0.0.11"), 80), DestKey(IPv4Address("127.0.0.1"), 8080)
+FULL, LESS, NONE = (DestSpec(Forwarding.GATE, weight) for weight in (10, 5, 0))
+SORRY_ROW = DestSpec(Forwarding.MASQ, 1)
+REAL = RealServer(SERVER, FULL)
+WWW = ServiceConfig("www", KEY, ServiceSpec("wlc"), (REAL,), fallback=Fallback(SORRY, SORRY_ROW))
+
+PASSED = Verdict(Outcome.PASS, Reason.OK, "200 OK")
+LATE = Verdict(Outcome.FAIL, Reason.TIMEOUT, "no answer within 1 s")
+TIRED = Verdict(Outcome.PASS, Reason.OK, "the script asks for 5")
+UNASKED = Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, "too many open files")
 
 
 def sample(kind: Kind, **changes: object) -> Event:
-    """An event of that kind with everything such an event has."""
-    return _changed(Event(kind, AT, "", **_details(kind)), changes)
+    """An event of that kind as the director makes it, at AT."""
+    return replace(_made(kind), **changes)
 
 
-def _changed(event: Event, changes: dict[str, object]) -> Event:
-    known = {name: getattr(event, name) for name in Event.__slots__}
-    return Event(**{**known, **changes})
-
-
-def _details(kind: Kind) -> dict[str, object]:
-    service: dict[str, object] = {"service": SERVICE, "virtual": VIRTUAL}
-    server = {**service, "real": REAL}
+def _made(kind: Kind) -> Event:
     match kind:
         case Kind.SERVER_UP:
-            return server | {
-                "previous": "down",
-                "phase": "up",
-                "reason": "ok",
-                "detail": "200 OK",
-                "weight": 10,
-                "effect": (f"set {REAL} of {VIRTUAL} forward=gate weight=10",),
-            }
+            return _server(Phase.DOWN, Phase.UP, PASSED, FULL)
         case Kind.SERVER_DOWN:
-            return server | {
-                "previous": "up",
-                "phase": "down",
-                "reason": "timeout",
-                "detail": "no answer within 1 s",
-                "weight": 0,
-                "effect": (f"set {REAL} of {VIRTUAL} forward=gate weight=0",),
-            }
+            return _server(Phase.UP, Phase.DOWN, LATE, NONE)
         case Kind.SERVER_WEIGHT:
-            return server | {
-                "previous": "up",
-                "phase": "up",
-                "reason": "ok",
-                "detail": "the script asks for 5",
-                "weight": 5,
-                "effect": (f"set {REAL} of {VIRTUAL} forward=gate weight=5",),
-            }
+            return _server(Phase.UP, Phase.UP, TIRED, LESS)
         case Kind.SERVER_ADMIN:
-            return server | {
-                "previous": "up",
-                "phase": "up",
-                "detail": "drained",
-                "weight": 0,
-                "effect": (f"set {REAL} of {VIRTUAL} forward=gate weight=0",),
-            }
+            done = narrate.effects([SetDest(KEY, SERVER, NONE)])
+            return narrate.server_admin(WWW, replace(REAL, admin=Admin.DRAINED), Phase.UP, NONE, done, AT)
         case Kind.SERVER_UNSURE:
-            return server | {"phase": "up", "reason": "local", "detail": "too many open files", "weight": 10}
+            return narrate.server_certainty(WWW, REAL, Phase.UP, UNASKED, AT)
         case Kind.SERVER_SURE:
-            return server | {"phase": "up", "reason": "ok", "weight": 10}
+            return narrate.server_certainty(WWW, REAL, Phase.UP, PASSED, AT)
         case Kind.FALLBACK_ON:
-            return service | {
-                "real": "127.0.0.1:8080",
-                "weight": 1,
-                "effect": (f"add 127.0.0.1:8080 to {VIRTUAL} forward=masq weight=1",),
-            }
+            return narrate.fallback(WWW, SORRY_ROW, narrate.effects([AddDest(KEY, SORRY, SORRY_ROW)]), AT)
         case Kind.FALLBACK_OFF:
-            return service | {"real": "127.0.0.1:8080", "effect": (f"delete 127.0.0.1:8080 from {VIRTUAL}",)}
-        case Kind.SERVICE_ADDED:
-            return service | {"effect": (f"add service {VIRTUAL} scheduler=wlc",)}
-        case Kind.SERVICE_REMOVED:
-            return service | {"effect": (f"delete service {VIRTUAL}",)}
+            return narrate.fallback(WWW, None, narrate.effects([DelDest(KEY, SORRY)]), AT)
+        case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
+            return narrate.service_listed("www", KEY, kind is Kind.SERVICE_ADDED, AT)
         case Kind.DRIFT:
-            return server | {
-                "detail": "weight is 3, not 10",
-                "weight": 10,
-                "effect": (f"set {REAL} of {VIRTUAL} forward=gate weight=10",),
-            }
+            return narrate.drifted(Edit(KEY, SERVER, FULL, LESS), {KEY: "www"}, "it is written again", AT)
         case Kind.ROW_REFUSED:
-            return server | {"detail": "Invalid argument"}
-        case Kind.TABLE_LOST:
-            return {"detail": "Operation not permitted: healthd needs CAP_NET_ADMIN"}
-        case Kind.PROBER_LOST:
-            return {"detail": "exit status 1"}
-        case Kind.RELOADED:
-            return {"detail": "12 services, 1 changed"}
-        case Kind.RELOAD_FAILED:
-            return {"detail": "3 problems, the first: services.d/www.toml:4:1: unknown key 'pot'"}
-        case Kind.STARTED:
-            return {"detail": "12 services, 40 servers"}
-        case Kind.STOPPING:
-            return {"detail": "SIGTERM"}
-        case Kind.TABLE_BACK:
-            return {}
+            return narrate.row_refused(RowRefused(AddDest(KEY, SERVER, FULL), errno.EINVAL), {KEY: "www"}, 30.0, AT)
+    message, detail = TOLD[kind]
+    return Event(kind, AT, message, detail=detail)
+
+
+# What the director and the daemon say in passing.
+TOLD = {
+    Kind.TABLE_LOST: ("the table cannot be kept: no permission for IPVS", "no permission for IPVS"),
+    Kind.TABLE_BACK: ("the table can be kept again", ""),
+    Kind.PROBER_LOST: ("prober 0 exited with 1; servers keep their state until it is back", ""),
+    Kind.RELOADED: ("reloaded: 12 services", ""),
+    Kind.RELOAD_FAILED: ("reload refused: 1 errors, nothing was changed", "www.toml:4:1: unknown key 'pot'\n"),
+    Kind.STARTED: ("healthd 0.1.0 keeps 12 services", ""),
+    Kind.STOPPING: ("healthd stops, stop policy leave", ""),
+}
+
+
+def _server(previous: Phase, phase: Phase, verdict: Verdict, row: DestSpec) -> Event:
+    done = narrate.effects([SetDest(KEY, SERVER, row)])
+    return narrate.server_changed(WWW, REAL, Transition(previous, phase, verdict), row, done, AT)
 
 
 async def until(condition: Callable[[], object], bound: float = 30.0) -> None:
