@@ -99,8 +99,10 @@ def _unpack(archive: Path, into: Path) -> None:
         with tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
-                if member.isfile() and KEPT.match(name) and not DROPPED.search("/" + name):
-                    tar.extract(member, into, filter="data")
+                if KEPT.match(name) and not DROPPED.search("/" + name) and (content := tar.extractfile(member)):
+                    target = into / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content.read())
 
 
 def _depmod() -> str:
