@@ -11,27 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.events import Kind
-from healthd.hooks.log import LogHook
 from healthd.log import render
 from healthd.log.entry import Entry, entry_of
 from healthd.log.printable import pair, printable
 
+from .document import logged
 from .samples import sample
 
 AT = 1795317164.123
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)
 PLAIN = Entry(AT, logging.WARNING, "healthd.test", "hello there", {"errno": 1, "why": "not allowed"})
-
-
-def logged(event) -> Entry:
-    """The entry that the log hook makes of an event."""
-    entries = []
-    logger = logging.Logger("healthd.events", logging.DEBUG)
-    handler = logging.Handler()
-    handler.emit = lambda record: entries.append(entry_of(record))
-    logger.addHandler(handler)
-    LogHook(logger).event(event)
-    return entries[0]
 
 
 def journal_fields(data: bytes) -> list[tuple[str, str]]:
