@@ -179,16 +179,22 @@ def take(kind: Kind[T], value: Any, at: At, step: str | int, report: Report) -> 
 
 
 def unknown(name: str, known: Iterable[str], at: At, report: Report, elsewhere: Mapping[str, str] = NOWHERE) -> None:
-    """Report a key that does not exist. elsewhere: names that are right in another place, and where that is."""
+    """Report a key that does not exist. elsewhere: names that are right in another table, and which that is."""
     names = list(known)
-    expected, meant, hint = ", ".join(names), "", elsewhere.get(name) or OTHER_WORDS.get(name, "")
-    if not hint:
-        meant = nearest(name, names) or nearest(name, elsewhere)
-        hint = f"'{meant}'" + (f" in {elsewhere[meant]}" if meant in elsewhere else "") if meant else ""
-    elif name in elsewhere:
-        meant, hint = name, f"'{name}' in {hint}"
+    expected = ", ".join(names)
+    meant, where = _meant(name, names, elsewhere)
+    hint = OTHER_WORDS.get(name, "") if name not in elsewhere else ""
+    hint = hint or (f"'{meant}'" + where if meant else "")
     text = f"unknown key '{name}'; " + (f"did you mean {hint}?" if hint else f"known here: {expected}")
     report.error(at / name, text, on_key=True, expected=expected, found=name, suggestion=meant)
+
+
+def _meant(name: str, names: Iterable[str], elsewhere: Mapping[str, str]) -> tuple[str, str]:
+    """The key that was probably meant, and in which table if not in this one; empty texts if there is none."""
+    if name not in elsewhere and (near := nearest(name, names)):
+        return near, ""
+    far = nearest(name, elsewhere)
+    return (far, f" in {elsewhere[far]}") if far else ("", "")
 
 
 def build(table: Callable[..., T], layer: Layer, report: Report) -> T | None:

@@ -115,9 +115,9 @@ def _port_of(frame: Frame, table: RealTable, report: Report) -> int:
         return frame.port
     forward = _forward(frame, table)
     at = where("port") if table.port is not None else where("address")
-    if frame.key is not None and forward is not None and given != frame.port:
-        _check_port(frame, at, given, forward, report)
-    return given
+    if frame.key is None or forward is None or given == frame.port or _check_port(frame, at, given, forward, report):
+        return given
+    return frame.port
 
 
 def _forward(frame: Frame, table: RealTable | FallbackTable) -> Forwarding | None:
@@ -127,15 +127,23 @@ def _forward(frame: Frame, table: RealTable | FallbackTable) -> Forwarding | Non
     return None if "forward" in table.layer.bad | frame.table.layer.bad else frame.table.forward
 
 
-def _check_port(frame: Frame, at: At, port: int, forward: Forwarding, report: Report) -> None:
-    name, wanted = at.path[-1], f"the virtual port is {frame.port}"
+def _check_port(frame: Frame, at: At, port: int, forward: Forwarding, report: Report) -> bool:
+    """Whether packets can reach a port that is not the virtual one."""
+    name, wanted = _name(at), f"the virtual port is {frame.port}"
     if not isinstance(frame.key, AddressKey):
         wanted = "with a firewall mark it must be left out"
     if forward is not Forwarding.MASQ:
         text = f"{name}: {FORWARD_NAMES[forward]} cannot change the port to {port}, {wanted}"
         report.error(at, text, expected=f"port {frame.port}", found=f"port {port}")
-    elif port == 0:
+        return False
+    if port == 0:
         report.error(at, f"{name}: port 0 stands for the port that the client asked for, but {wanted}")
+    return port != 0
+
+
+def _name(at: At) -> str:
+    """What to call a place: its key, or the fallback that a text stands for."""
+    return "fallback" if "fallback" in at.path else str(at.path[-1])
 
 
 def _spec(frame: Frame, table: RealTable, port: int, report: Report) -> DestSpec:
@@ -170,7 +178,7 @@ def _check_family(frame: Frame, at: At, address: Address, forward: Forwarding, r
     if frame.key is None or family_of(address) is frame.key.family or forward is Forwarding.IPIP:
         return
     family = "IPv4" if frame.key.family is Family.IPV4 else "IPv6"
-    text = f'{at.path[-1]}: {address} is not {family} as the service is; that works only with forward = "ipip"'
+    text = f'{_name(at)}: {address} is not {family} as the service is; that works only with forward = "ipip"'
     report.error(at, text, found=str(address), expected=f"an {family} address")
 
 

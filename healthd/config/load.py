@@ -25,7 +25,7 @@ from healthd.config.services import read_service
 from healthd.config.settings import REPEATED, SINGLE, read_settings
 from healthd.config.source import Source, read
 from healthd.config.tables import ELSEWHERE_OF_FILE
-from healthd.model import Forwarding, ServiceKey, family_of
+from healthd.model import AddressKey, Forwarding, ServiceKey, family_of
 
 MAIN = "healthd.toml"
 INCLUDE = ("services.d/*.toml",)
@@ -91,11 +91,14 @@ def _included(root: At, folder: Path, report: Report) -> list[Path]:
         patterns = INCLUDE if given is None else take(kind, given, root, "include", report)
     except Told:
         return []
-    found = [name for pattern in patterns for name in _expand(root, folder, pattern, given is not None, report)]
+    at, asked = root / "include", given is not None
+    found: list[Path] = []
+    for number, pattern in enumerate(patterns):
+        found += _expand(at / number if isinstance(given, list) else at, folder, pattern, asked, report)
     return list(dict.fromkeys(found))
 
 
-def _expand(root: At, folder: Path, pattern: str, asked: bool, report: Report) -> list[Path]:
+def _expand(at: At, folder: Path, pattern: str, asked: bool, report: Report) -> list[Path]:
     """Files that match a pattern. A folder that cannot be read is an error: its services would seem to be gone."""
     if not glob.has_magic(pattern):
         return [folder / pattern]
@@ -104,12 +107,12 @@ def _expand(root: At, folder: Path, pattern: str, asked: bool, report: Report) -
         next(fixed.iterdir(), None)
     except OSError as error:
         if asked or not isinstance(error, FileNotFoundError):
-            report.error(root / "include", f"include: cannot read folder {fixed}: {error.strerror}", found=pattern)
+            report.error(at, f"include: cannot read folder {fixed}: {error.strerror}", found=pattern)
         return []
     full = Path(glob.escape(str(folder))) / pattern
     found = sorted(Path(name) for name in glob.glob(str(full), recursive=True))  # noqa: PTH207 - pattern may be absolute
     if asked and not found:
-        report.warning(root / "include", f"include: no file matches {pattern}", found=pattern)
+        report.warning(at, f"include: no file matches {pattern}", found=pattern)
     return found
 
 
@@ -160,22 +163,13 @@ def _check_uniqueness(services: Read, report: Report) -> None:
     for at, service in services:
         first = keys.setdefault(service.key, service)
         if first is not service:
-            key = "virtual" if "virtual" in report_keys(at) else "fwmark"
-            report.error(
-                at / key, f"{key}: {service.key} is declared already, by service '{first.name}' at {first.place}"
-            )
+            name = "virtual" if isinstance(service.key, AddressKey) else "fwmark"
+            text = f"{name}: {service.key} is declared already, by service '{first.name}' at {first.place}"
+            report.error(at / name, text, found=str(service.key))
             continue
         first = names.setdefault(service.name, service)
         if first is not service:
             report.error(at / "name", f"name: a second service named '{service.name}', the first is at {first.place}")
-
-
-def report_keys(at: At) -> Mapping[str, Any]:
-    """The table that stands at a place."""
-    tree: Any = at.source.tree
-    for step in at.path:
-        tree = tree[step]
-    return dict(tree)
 
 
 def _check_sync(services: Read, settings: Settings, report: Report) -> None:

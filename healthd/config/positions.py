@@ -95,7 +95,7 @@ class _Scanner:
         self.at += 2 if array else 1
         parts = self.key()
         self.expect("]]" if array else "]")
-        path = self.enter((), [name for name, _ in parts[:-1]])
+        path = self.enter((), [name for name, _ in parts[:-1]], (start, self.at))
         path = (*path, parts[-1][0])
         if array:
             index = self.items[path] = self.items.get(path, -1) + 1
@@ -106,9 +106,10 @@ class _Scanner:
         self.note(path, (start, self.at))
         return path
 
-    def enter(self, path: Path, names: list[str]) -> Path:
+    def enter(self, path: Path, names: list[str], where: Range) -> Path:
         for name in names:
             path = (*path, name)
+            self.note(path, where)
             if path in self.items:
                 path = (*path, self.items[path])
         return path

@@ -59,8 +59,11 @@ class Problem:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, empty if none is near. Hyphen and underscore are the same here."""
-    found = get_close_matches(word.lower().replace("-", "_"), {k.replace("-", "_"): k for k in known}, n=1, cutoff=0.6)
-    return next((k for k in known if k.replace("-", "_") == found[0]), "") if found else ""
+    spelt = {name.replace("-", "_"): name for name in known}
+    said = word.lower().replace("-", "_")
+    near = get_close_matches(said, spelt, n=1, cutoff=0.6)
+    near = near or [name for name in spelt if len(name) > 2 and said.startswith(name)]
+    return spelt[near[0]] if near else ""
 
 
 def as_json(problem: Problem) -> Mapping[str, object]:

@@ -9,7 +9,6 @@ from healthd.config import checks, dests, virtual
 from healthd.config.checks import Shared
 from healthd.config.decode import At, Report, decode, keys_of
 from healthd.config.defaults import Defaults
-from healthd.config.problems import Severity
 from healthd.config.schema import RealServer, ServiceConfig
 from healthd.config.tables import ELSEWHERE_OF_SERVICE, ServiceTable
 from healthd.model import Forwarding
@@ -18,8 +17,7 @@ from healthd.model import Forwarding
 def read_service(
     given: Mapping[str, Any], at: At, defaults: Defaults, report: Report, shared: Shared
 ) -> ServiceConfig | None:
-    """One [[service]], or None once everything that is wrong with it is reported."""
-    before = len(report.problems)
+    """One [[service]], with what is wrong with it reported; None if nothing identifies it."""
     layer = decode(keys_of(ServiceTable), given, at, report, ELSEWHERE_OF_SERVICE)
     layer = layer.over(defaults.service)
     table = ServiceTable(layer, **layer.values)
@@ -29,7 +27,7 @@ def read_service(
     reals = dests.read_reals(frame, report, shared)
     fallback = dests.read_fallback(frame, {real.key for real in reals}, report)
     _remark(table, reals, report)
-    if key is None or any(problem.severity is Severity.ERROR for problem in report.problems[before:]):
+    if key is None:
         return None
     name = table.name or virtual.name_of(key)
     place = at.source.place(at.path)

@@ -18,6 +18,7 @@ from healthd.config.schema import Place
 
 MAX_BYTES = 64 * 1024 * 1024
 
+_AGAIN = re.compile(r"[Cc]annot (?:overwrite|declare|mutate)")
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*service[ \t]*(\.[ \t]*real[ \t]*)?\]\]", re.MULTILINE)
 
 
@@ -127,6 +128,22 @@ def _not_toml(name: str, text: str, error: tomli.TOMLDecodeError) -> Problem:
     lines = text.split("\n")
     number = min(error.lineno, len(lines))
     line = lines[number - 1]
-    column = min(error.colno, len(line) + 1)
-    message = error.msg[:1].lower() + error.msg[1:]
-    return Problem(Severity.ERROR, f"not valid TOML: {message}", name, Span(number, column), line)
+    span = Span(number, min(error.colno, len(line) + 1))
+    match error.msg:
+        case "Invalid value":
+            why = (
+                "a value is missing here"
+                if not line[span.column - 1 :].strip()
+                else "not a value; texts stand in quotes"
+            )
+        case "Illegal character '\n'":
+            why = "the text is not closed on its line"
+        case message if _AGAIN.search(message):
+            why, span = "it is declared already", _whole(number, line)
+        case message:
+            why = message[:1].lower() + message[1:]
+    return Problem(Severity.ERROR, f"not valid TOML: {why}", name, span, line)
+
+
+def _whole(number: int, line: str) -> Span:
+    return Span(number, len(line) - len(line.lstrip()) + 1, len(line.strip()))

@@ -86,24 +86,23 @@ class TunnelTable:
 
 def _tunnel(table: TunnelTable, report: Report) -> Tunnel:
     """The tunnel of its table, or Told if its parts do not fit together."""
-    kind = table.type.name.lower()
     for name, why in _misfits(table):
-        report.error(table.layer.where(name), f"{name}: {why}, this one is {kind}")
+        report.error(table.layer.where(name), f"{name}: {why}")
     if any(_misfits(table)):
         raise Told
     return Tunnel(table.type, table.port, table.checksum)
 
 
 def _misfits(table: TunnelTable) -> Iterator[tuple[str, str]]:
-    gue = table.type is Encapsulation.GUE
-    if gue and not table.port:
+    kind = table.type.name.lower()
+    if kind == "gue" and not table.port:
         yield "port", "a gue tunnel needs its UDP port"
-    if table.port and not gue:
-        yield "port", "only of a gue tunnel"
-    if table.checksum is Checksum.REMCSUM and not gue:
-        yield "checksum", "remcsum only of a gue tunnel"
-    if table.checksum is Checksum.CSUM and table.type is Encapsulation.IPIP:
-        yield "checksum", "only of a gue or gre tunnel"
+    if kind != "gue" and table.port:
+        yield "port", f"only of a gue tunnel, this one is {kind}"
+    if kind != "gue" and table.checksum is Checksum.REMCSUM:
+        yield "checksum", f"remcsum only of a gue tunnel, this one is {kind}"
+    if kind == "ipip" and table.checksum is Checksum.CSUM:
+        yield "checksum", "only of a gue or gre tunnel, this one is ipip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +226,15 @@ class ServiceTable:
     real: Given = key(tables("an array of tables"), "the real servers", (), required=True)
 
 
+_NAME_OF_CHECK = Kind('the name of a check such as "http" or "tcp"', text.take)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckTable:
     """What every check has, whatever its type; the rest of its table are the options of its type."""
 
     layer: Layer
-    type: str = key(text, "what to ask: the name of a check", required=True)
+    type: str = key(_NAME_OF_CHECK, "what to ask: the name of a check", required=True)
     name: str = key(text, "name by which a real server's check refers to this one; default: its type", "")
     interval: float = key(duration(0.01), "time from one probe to the next", 5.0, shown='"5s"')
     timeout: float | None = key(
