@@ -1,8 +1,8 @@
 """The one owner of the table: transitions -> policy -> plan -> apply -> events.
 
 One task (`run`) owns everything here that changes; others put something into its inbox and wake it. The inbox has one
-slot per probe, so it is bounded by construction, and all that is in it becomes one plan: a rack that dies is one plan,
-not forty.
+small slot per probe, so it is bounded by construction, and all that is in it becomes one plan: a rack that dies is one
+plan, not forty.
 
 It is level-triggered: a transition only says that now is a good time to compare what is wanted with what is believed.
 A row that was not as believed is read again and planned again; a table that is away is asked again with back-off, while
@@ -13,26 +13,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 
-from healthd import narrate
 from healthd.assignment import ServerRef
-from healthd.config.schema import CheckPlan, Config, Drift, OnStop, RealServer, ServiceConfig
-from healthd.drift import NOTHING_HELD, Edit, still_held
+from healthd.config.schema import CheckPlan, Config, OnStop, RealServer, ServiceConfig
+from healthd.drift import NOTHING_HELD, Edit, foreign, still_held
 from healthd.events import Event, Kind
-from healthd.health import Health, adopt
+from healthd.health import Health
 from healthd.ipvs.base import IpvsTable, TableUnavailable
 from healthd.ledger import Ledger, Written, write
-from healthd.model import DestKey, Service, ServiceKey
+from healthd.model import Service, ServiceKey
+from healthd.narrate import effects
 from healthd.plan import plan, plan_globals
-from healthd.policy import Context, ServerState, admin_of, wanted_service
+from healthd.policy import Context, ServerState, adopted, wanted_service
 from healthd.prober.base import Observation, Prober, Summary
 from healthd.roster import Roster
 from healthd.stopping import stopped
+from healthd.teller import Teller
 
 CONFLICT_ROUNDS = 4
+SLOT = 8
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 
 
@@ -48,17 +51,16 @@ class Director:
         self.config = Config()
         self.ledger = Ledger()
         self.roster = Roster()
+        self._teller = Teller(emit, wall, self.roster, self.ledger)
         self.wanted: dict[ServiceKey, Service | None] = {}
         self.summary: Summary | None = None
         self.table_error: str | None = None
         self.first_round = asyncio.Event()
         self._table = table
-        self._emit = emit
         self._clock = clock
-        self._wall = wall
         self._prober: Prober | None = None
-        self._names: dict[ServiceKey, str] = {}
-        self._inbox: dict[int, Observation] = {}
+        self._plain: dict[ServiceKey, Service | None] = {}
+        self._inbox: dict[int, deque[Observation]] = {}
         self._wake = asyncio.Event()
         self._requests: list[tuple[Config, asyncio.Future[None]]] = []
         self._dirty: set[ServiceKey] = set()
@@ -83,9 +85,9 @@ class Director:
         await taken
 
     def observed(self, batch: Sequence[Observation]) -> None:
-        """Take observations; the latest of each probe wins."""
+        """Take observations; of each probe the latest few wait, and only the last decides."""
         for observation in batch:
-            self._inbox[observation.probe] = observation
+            self._inbox.setdefault(observation.probe, deque(maxlen=SLOT)).append(observation)
         self._wake.set()
 
     def summarised(self, summary: Summary) -> None:
@@ -96,7 +98,7 @@ class Director:
 
     def lost(self, why: str) -> None:
         """Note that a prober is gone: its servers keep their state until it is back."""
-        self._tell(Event(Kind.PROBER_LOST, self._wall(), f"{why}; servers keep their state until it is back"))
+        self._teller.say(Kind.PROBER_LOST, f"{why}; servers keep their state until it is back")
 
     async def suspect(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
         """Something happened on the way to these addresses: ask all that is there now."""
@@ -135,9 +137,12 @@ class Director:
 
     async def stop(self, policy: OnStop) -> None:
         """Do to the table what the stop policy says. Raises TableUnavailable. Not while `run` runs."""
+        if policy is OnStop.LEAVE:
+            return
+        await self._read(self.roster.services.keys() | self._departing)
         wanted = stopped(policy, self.ledger.actual)
-        written = await write(self._table, self.ledger, plan(wanted, self.ledger.actual), self._clock())
-        self._tell_refused(written)
+        now = self._clock()
+        self._teller.refused(await write(self._table, self.ledger, plan(wanted, self.ledger.actual), now), now)
 
     async def _wait(self) -> None:
         now = self._clock()
@@ -162,8 +167,8 @@ class Director:
         self.config = config
         self._own({service.key: service for service in config.services}, before)
         await self._read_new()
+        self._fold()
         self.roster.replace(config.services, self._adopted)
-        self._tell_admin_changes(before)
         self._dirty |= self.roster.services.keys() | self._departing
         if self._prober:
             await self._prober.assign(self.roster.assignment.probes)
@@ -171,7 +176,7 @@ class Director:
 
     def _own(self, services: dict[ServiceKey, ServiceConfig], before: dict[ServiceKey, ServiceConfig]) -> None:
         """Note which services are ours from now on, which are to go, and which we have never read."""
-        self._names |= {key: service.name for key, service in services.items()}
+        self._teller.name(services.values())
         self._departing = (self._departing | before.keys()) - services.keys()
         self._unread = (self._unread | services.keys() - before.keys()) & services.keys()
         for key, service in before.items():
@@ -187,33 +192,33 @@ class Director:
         except TableUnavailable as error:
             self._table_is_lost(error)
         else:
-            self._unread = set()
+            self._have_read_new()
             self._read_at = self._read_at or self._clock() + self.config.settings.table.resync
 
     def _adopted(self, ref: ServerRef, plan: CheckPlan) -> Health:
-        row = self.ledger.row(*ref)
-        health = adopt(row.weight if row else None, self._clock())
-        asks = row is not None and row.weight > 0 and getattr(plan.check, "asks_weight", False)
-        return replace(health, weight=row.weight) if row and asks else health
+        service, real = self.roster.services[ref[0]], self.roster.reals[ref]
+        return adopted(service, real, plan, self.ledger.row(*ref), self._clock())
 
     def _fold(self) -> None:
         inbox, self._inbox = self._inbox, {}
-        folded = self.roster.fold(inbox.values())
+        folded = self.roster.fold(chain.from_iterable(inbox.values()))
         self._dirty |= folded.dirty
-        for ref, seen in folded.certainty:
-            service, real, phase = self.roster.services[ref[0]], self.roster.reals[ref], self.roster.phase(ref)
-            self._tell(narrate.server_certainty(service, real, phase, seen.verdict, self._wall()))
+        self._teller.certainty(folded.certainty)
 
     # --- the table ---------------------------------------------------------------------------------------------
+
+    def _have_read_new(self) -> None:
+        self._teller.found(service for service in self.config.services if service.key in self._unread)
+        self._unread = set()
 
     async def _read_if_due(self) -> None:
         if self._clock() < self._read_at and not self._unread:
             return
         known = self.roster.services.keys() - self._unread
         edits = await self._read(self.roster.services.keys() | self._departing)
-        self._unread = set()
+        self._have_read_new()
         self._read_at = self._clock() + self.config.settings.table.resync
-        self._take_edits([edit for edit in edits if edit.service in known])
+        self._take_edits([edit for edit in edits if edit.service in known], self._plain)
         self._dirty |= {edit.service for edit in edits}
 
     async def _read(self, keys: Iterable[ServiceKey]) -> list[Edit]:
@@ -222,15 +227,15 @@ class Director:
         settings = self.config.settings.table
         ops = plan_globals(settings.timeouts, settings.sync, found.timeouts, found.sync)
         for refused in filter(None, await self._table.apply(ops) if ops else []):
-            self._tell(Event(Kind.ROW_REFUSED, self._wall(), f"the table refused to {refused}", detail=str(refused)))
+            self._teller.say(Kind.ROW_REFUSED, f"the table refused to {refused}", str(refused))
         return self.ledger.reread(found, wanted)
 
-    def _take_edits(self, edits: Sequence[Edit]) -> None:
+    def _take_edits(self, edits: Iterable[Edit], plain: Mapping[ServiceKey, Service | None]) -> None:
+        """Hold and tell what strangers did. plain: the services as we wanted them then, without holds."""
         mode = self.config.settings.table.drift
-        self.ledger.hold(mode, edits, self.wanted)
-        reaction = {Drift.REPAIR: "it is written again", Drift.REPORT: "it is left", Drift.ADOPT: "it is adopted"}
-        for edit in edits:
-            self._tell(narrate.drifted(edit, self._names, reaction[mode], self._wall()))
+        theirs = foreign(edits, self.wanted)
+        self.ledger.hold(mode, theirs, plain)
+        self._teller.drift(theirs, mode)
 
     async def _settle(self) -> None:
         """Bring the table to what is wanted; a row that was not as believed is read and planned again."""
@@ -240,23 +245,31 @@ class Director:
                 self._dirty |= {op.service for op in self.ledger.refusals}
             if not self._dirty:
                 return
+            plain, refused = dict(self._plain), self.ledger.refused()
             written = await self._write(self._dirty)
-            self._dirty = set(written.stale)
-            if written.refused:
-                self._dirty |= {error.op.service for error in written.refused}  # type: ignore[union-attr]
+            # What the table takes decides whether the fallback is needed.
+            self._dirty = set(written.stale) | {op.service for op in refused ^ self.ledger.refused()}
             if written.stale:
-                await self._read(written.stale)
+                self._take_edits(await self._read(written.stale), plain)
 
     async def _write(self, keys: Iterable[ServiceKey]) -> Written:
         wanted = {key: self._want(key) for key in keys}
         self.wanted |= wanted
-        self.ledger.forget_refusals(wanted)
-        before = {key: self.ledger.actual.get(key) for key in wanted}
-        todo = self.ledger.due(plan(wanted, self.ledger.actual), self._clock())
-        written = await write(self._table, self.ledger, todo, self._clock())
-        self._tell_refused(written)
-        self._tell_changes(before, narrate.effects(written.done))
+        todo = plan(wanted, self.ledger.actual)
+        self.ledger.forget_refusals(wanted.keys(), todo)
+        now = self._clock()
+        written = await write(self._table, self.ledger, self.ledger.due(todo, now), now)
+        self._teller.refused(written, now)
+        self._teller.settled(wanted, effects(written.done))
+        self._forget_departed()
         return written
+
+    def _forget_departed(self) -> None:
+        for key in self._departing - self.ledger.actual.keys():
+            self._departing.discard(key)
+            self._teller.forget(key)
+            self.wanted.pop(key, None)
+            self._plain.pop(key, None)
 
     def _want(self, key: ServiceKey) -> Service | None:
         service = self.roster.services.get(key)
@@ -266,77 +279,29 @@ class Director:
         mode = self.config.settings.table.drift
         rows = self.ledger.rows(key)
         holds = self.ledger.holds.get(key, NOTHING_HELD)
-        if holds is not NOTHING_HELD:
-            plain = wanted_service(service, states, Context(rows, mode))
-            if plain is not None:
-                self.ledger.holds[key] = holds = still_held(mode, holds, plain)
+        ours = {dest: row for dest, row in rows.items() if dest not in holds.dests}
+        self._plain[key] = plain = wanted_service(service, states, Context(ours, mode))
+        if holds is NOTHING_HELD or plain is None:
+            return plain
+        self.ledger.holds[key] = holds = still_held(mode, holds, plain)
         return wanted_service(service, states, Context(rows, mode, holds))
 
     def state(self, service: ServiceConfig, real: RealServer) -> ServerState:
         """What policy needs to know of a server."""
         ref = (service.key, real.key)
-        admin = admin_of(service.admin, real.admin)
-        return ServerState(self.roster.phase(ref), self.roster.asked(ref), admin, self.ledger.is_refused(*ref))
+        refused = self.ledger.is_refused(*ref)
+        return ServerState(self.roster.phase(ref), self.roster.asked(ref), self.roster.admin(ref), refused)
 
     def _table_is_lost(self, error: TableUnavailable) -> None:
         self._retry_at = self._clock() + self._backoff
         self._backoff = min(self._backoff * 2, LAST_BACKOFF)
         self._read_at = 0.0
         if self.table_error is None:
-            self._tell(Event(Kind.TABLE_LOST, self._wall(), f"the table cannot be kept: {error}", detail=str(error)))
+            self._teller.say(Kind.TABLE_LOST, f"the table cannot be kept: {error}", str(error))
         self.table_error = str(error)
 
     def _table_is_back(self) -> None:
         self._backoff = FIRST_BACKOFF
         if self.table_error is not None:
             self.table_error = None
-            self._tell(Event(Kind.TABLE_BACK, self._wall(), "the table can be kept again"))
-
-    # --- telling -----------------------------------------------------------------------------------------------
-
-    def _tell(self, event: Event) -> None:
-        self._emit(event)
-
-    def _tell_refused(self, written: Written) -> None:
-        for error in written.refused:
-            retry = self.ledger.refusals[error.op].until - self._clock()  # type: ignore[index]
-            self._tell(narrate.row_refused(error, self._names, retry, self._wall()))
-
-    def _tell_changes(self, before: dict[ServiceKey, Service | None], done: narrate.Effects) -> None:
-        for key, old in before.items():
-            new = self.ledger.actual.get(key)
-            if (old is None) != (new is None):
-                self._tell(narrate.service_listed(self._names[key], key, new is not None, self._wall()))
-            if new is None and key in self._departing:
-                self._departing.discard(key)
-                del self._names[key], self.wanted[key]
-            if key in self.roster.services:
-                self._tell_fallback(self.roster.services[key], old, done)
-        self._tell_transitions(before.keys(), done)
-
-    def _tell_fallback(self, service: ServiceConfig, old: Service | None, done: narrate.Effects) -> None:
-        if service.fallback is None:
-            return
-        row = self.ledger.row(service.key, service.fallback.key)
-        was_in = old is not None and service.fallback.key in old.dests
-        if was_in != (row is not None):
-            self._tell(narrate.fallback(service, row, done, self._wall()))
-
-    def _tell_transitions(self, keys: Iterable[ServiceKey], done: narrate.Effects) -> None:
-        """Tell what happened to servers whose rows are now as wanted; the others wait until theirs are."""
-        settled = set(keys)
-        for ref in [ref for ref in self.roster.transitions if ref[0] in settled]:
-            row, wanted = self.ledger.row(*ref), self.wanted.get(ref[0])
-            if row == (wanted.dests.get(ref[1]) if wanted else None):
-                change = self.roster.transitions.pop(ref)
-                service, real = self.roster.services[ref[0]], self.roster.reals[ref]
-                self._tell(narrate.server_changed(service, real, change, row, done, self._wall()))
-
-    def _tell_admin_changes(self, before: dict[ServiceKey, ServiceConfig]) -> None:
-        for key, service in self.roster.services.items():
-            old = {real.key: real for real in before[key].reals} if key in before else {}
-            for real in service.reals:
-                if real.key in old and old[real.key].admin is not real.admin:
-                    ref: tuple[ServiceKey, DestKey] = (key, real.key)
-                    row = self.ledger.row(*ref)
-                    self._tell(narrate.server_admin(service, real, self.roster.phase(ref), row, self._wall()))
+            self._teller.say(Kind.TABLE_BACK, "the table can be kept again")

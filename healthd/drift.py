@@ -10,7 +10,7 @@ writes the row again. Otherwise the edit is *held*:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from healthd.config.schema import Drift
@@ -63,16 +63,34 @@ def edits(believed: Table, found: Table, owned: Collection[ServiceKey]) -> list[
 
 
 def _service_edits(key: ServiceKey, old: Service | None, new: Service | None) -> list[Edit]:
-    if old is None or new is None:
-        return [] if old is new else [Edit(key, None, old.spec if old else None, new.spec if new else None)]
-    listed = [] if old.spec == new.spec else [Edit(key, None, old.spec, new.spec)]
-    dests = sorted(old.dests.keys() | new.dests.keys(), key=lambda d: d.rank)
-    rows = ((dest, old.dests.get(dest), new.dests.get(dest)) for dest in dests)
-    return listed + [Edit(key, dest, was, now) for dest, was, now in rows if was != now]
+    was, now = (old.spec if old else None), (new.spec if new else None)
+    listed = [] if was == now else [Edit(key, None, was, now)]
+    before: Mapping[DestKey, DestSpec] = old.dests if old else {}
+    after: Mapping[DestKey, DestSpec] = new.dests if new else {}
+    dests = sorted(before.keys() | after.keys(), key=lambda d: d.rank)
+    rows = ((dest, before.get(dest), after.get(dest)) for dest in dests)
+    return listed + [Edit(key, dest, row, found) for dest, row, found in rows if row != found]
+
+
+def foreign(edits: Iterable[Edit], wanted: Mapping[ServiceKey, Service | None]) -> list[Edit]:
+    """Edits that somebody else made: a row that is as we wanted it may be our own, written but never acknowledged."""
+    return [edit for edit in edits if edit.found != _row(wanted.get(edit.service), edit.dest)]
+
+
+def _row(service: Service | None, dest: DestKey | None) -> ServiceSpec | DestSpec | None:
+    if service is None:
+        return None
+    return service.spec if dest is None else service.dests.get(dest)
+
+
+def worth_telling(edits: Collection[Edit]) -> list[Edit]:
+    """Edits without those of rows that came or went with their whole service."""
+    whole = {edit.service for edit in edits if edit.dest is None and (edit.believed is None or edit.found is None)}
+    return [edit for edit in edits if edit.dest is None or edit.service not in whole]
 
 
 def hold(holds: Holds, edit: Edit, wanted: Service | None) -> Holds:
-    """The holds of a service after one more edit, given what we wanted of the service when it was seen."""
+    """The holds of a service after one more edit. wanted: the service as we want it without any holds."""
     if wanted is None:
         return holds
     if edit.dest is None:

@@ -75,8 +75,10 @@ class Ledger:
         return Plan(tuple(filter(ready, plan.grow)), tuple(filter(ready, plan.shrink)))
 
     def next_retry(self) -> float | None:
-        """Monotonic time at which a refused operation is to be tried again."""
-        return min((refusal.until for refusal in self.refusals.values()), default=None)
+        """Monotonic time at which a refused operation is to be tried again; a service is tried before its rows."""
+        absent = {op.service for op in self.refusals if isinstance(op, AddService)}
+        tried = ((op, refusal.until) for op, refusal in self.refusals.items())
+        return min((at for op, at in tried if isinstance(op, AddService) or op.service not in absent), default=None)
 
     def believe(self, ops: Iterable[RowOp]) -> None:
         """Note acknowledged operations."""
@@ -92,10 +94,15 @@ class Ledger:
             tries = self.refusals[op].tries + 1 if op in self.refusals else 1
             self.refusals[op] = Refusal(error, tries, now + min(FIRST_RETRY * 2 ** (tries - 1), LAST_RETRY))
 
-    def forget_refusals(self, wanted: Mapping[ServiceKey, Service | None]) -> None:
-        """Drop refusals of operations that these services no longer want."""
-        for op in [op for op in self.refusals if op.service in wanted and not _wants(wanted[op.service], op)]:
+    def forget_refusals(self, services: Collection[ServiceKey], plan: Plan) -> None:
+        """Drop refusals of operations that these services no longer need."""
+        needed = set(plan.ops)
+        for op in [op for op in self.refusals if op.service in services and op not in needed]:
             del self.refusals[op]
+
+    def refused(self) -> frozenset[RowOp]:
+        """The operations that the table refuses."""
+        return frozenset(self.refusals)
 
     def reread(self, found: Snapshot, keys: Collection[ServiceKey]) -> list[drift.Edit]:
         """Take over what a snapshot says of these services. Returns what differs from what was believed."""
@@ -105,18 +112,12 @@ class Ledger:
         return edits
 
     def hold(self, mode: Drift, edits: Iterable[drift.Edit], wanted: Mapping[ServiceKey, Service | None]) -> None:
-        """Remember strangers' edits that are not to be repaired."""
+        """Remember strangers' edits that are not to be repaired. wanted: the services without any holds."""
         if mode is Drift.REPAIR:
             return
         for edit in edits:
             holds = self.holds.get(edit.service, drift.NOTHING_HELD)
             self.holds[edit.service] = drift.hold(holds, edit, wanted.get(edit.service))
-
-
-def _wants(service: Service | None, op: RowOp) -> bool:
-    if isinstance(op, AddDest | SetDest):
-        return service is not None and service.dests.get(op.dest) == op.spec
-    return True
 
 
 async def write(table: IpvsTable, ledger: Ledger, plan: Plan, now: float) -> Written:

@@ -17,17 +17,22 @@ from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec
 from healthd.ops import AddDest, DelDest, RowOp, SetDest, describe, describe_dest, describe_service
+from healthd.policy import admin_of
 
 Effects = Mapping[tuple[ServiceKey, DestKey], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of one server that is still to be told. verdict: the evidence, None where there was none."""
+    """A change of one server that is still to be told. verdict: the evidence, None where there was none.
+
+    asked_before: weight that its checks asked for when it was last told of.
+    """
 
     previous: Phase
     phase: Phase
     verdict: Verdict | None
+    asked_before: int | None = None
 
 
 def label(real: RealServer) -> str:
@@ -78,20 +83,22 @@ def server_changed(
     )
 
 
-def server_admin(service: ServiceConfig, real: RealServer, phase: Phase, row: DestSpec | None, at: float) -> Event:
-    """The operator's wish for a server changed with the configuration."""
-    message = f"{service.name}: {label(real)} is now {real.admin.value}, {weight_text(row)}"
-    weight = None if row is None else row.weight
+def server_admin(
+    service: ServiceConfig, real: RealServer, phase: Phase, row: DestSpec | None, done: Effects, at: float
+) -> Event:
+    """The operator's wish for a server, or for its whole service, changed with the configuration."""
+    admin = admin_of(service.admin, real.admin).value
     return Event(
         Kind.SERVER_ADMIN,
         at,
-        message,
+        f"{service.name}: {label(real)} is now {admin}, {weight_text(row)}",
         service=service.name,
         virtual=str(service.key),
         real=str(real.key),
         phase=phase.value,
-        detail=real.admin.value,
-        weight=weight,
+        detail=admin,
+        weight=None if row is None else row.weight,
+        effect=done.get((service.key, real.key), ()),
     )
 
 

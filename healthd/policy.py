@@ -5,11 +5,12 @@ full weight. Nothing is remembered: whether the fallback is in is derived, every
 
 * A server that failed or is in maintenance is quiesced (weight 0) or removed, as its service says; one that is drained
   has weight 0 and keeps its row.
-* A server nothing is known of yet has no row until its first verdict, so nobody is sent to an unchecked server and
-  nothing is written twice.
+* A server nothing is known of yet gets no row until its first verdict, and keeps the one it has: nobody is sent to an
+  unchecked server by us, and nothing is written that no verdict demands.
 * The fallback is in when no server is usable and none that could become so is still unknown.
-* Make before break holds here too: while no server is usable and some are still unknown, rows that are to go (the
-  fallback, servers no longer configured) stay. So neither a restart nor a reload leaves a service empty for a round.
+* Make before break holds here too: while no server is usable and some are still unknown (or, without a fallback, up
+  but not taken by the table), rows that are to go (the fallback, servers no longer configured) stay. So neither a
+  restart nor a reload leaves a service empty for a round.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from healthd.config.schema import Admin, Drift, OnFailure, RealServer, ServiceConfig
+from healthd.config.schema import Admin, CheckPlan, Drift, OnFailure, RealServer, ServiceConfig
 from healthd.drift import NOTHING_HELD, Holds, held_row, held_service, held_stranger
-from healthd.health import Phase
+from healthd.health import Health, Phase, adopt
 from healthd.model import MAX_WEIGHT, DestKey, DestSpec, Service
 
 
@@ -80,16 +81,32 @@ def reasons(state: ServerState) -> frozenset[Because]:
     return frozenset(found)
 
 
-def wanted_row(spec: DestSpec, state: ServerState, on_failure: OnFailure) -> DestSpec | None:
-    """The row a server should have; None: no row."""
+def adopted(config: ServiceConfig, real: RealServer, check: CheckPlan, row: DestSpec | None, now: float) -> Health:
+    """Health of a server by one check to begin with, from the row it has.
+
+    Weight 0 says DOWN only where nothing but a failure can have made it so. Where failed servers are removed, or where
+    this one has weight 0 though healthy (drained, configured, asked for by a check), it says nothing.
+    """
+    asks = bool(getattr(check.check, "asks_weight", False))
+    if row is None or row.weight > 0:
+        health = adopt(row.weight if row else None, now)
+        return replace(health, weight=row.weight) if row and asks else health
+    drained = admin_of(config.admin, real.admin) is Admin.DRAINED
+    ambiguous = asks or drained or real.spec.weight == 0 or config.on_failure is OnFailure.REMOVE
+    return adopt(None if ambiguous else 0, now)
+
+
+def wanted_row(spec: DestSpec, state: ServerState, on_failure: OnFailure, have: DestSpec | None) -> DestSpec | None:
+    """The row a server should have; None: no row. have: the one it has."""
     because = reasons(state)
     if because & {Because.FAILED, Because.MAINTENANCE}:
         return None if on_failure is OnFailure.REMOVE else replace(spec, weight=0)
+    row: DestSpec | None = spec
     if Because.UNKNOWN in because:
-        return None
-    if Because.DRAINED in because:
-        return replace(spec, weight=0)
-    return spec if state.asked is None else replace(spec, weight=min(state.asked, MAX_WEIGHT))
+        row = have
+    elif state.asked is not None:
+        row = replace(spec, weight=min(state.asked, MAX_WEIGHT))
+    return replace(row, weight=0) if row and Because.DRAINED in because else row
 
 
 def wanted_rows(
@@ -98,7 +115,7 @@ def wanted_rows(
     """The rows of the declared servers, strangers' edits applied."""
     rows = {}
     for real in config.reals:
-        row = wanted_row(real.spec, states[real.key], config.on_failure)
+        row = wanted_row(real.spec, states[real.key], config.on_failure, context.rows.get(real.key))
         row = held_row(context.mode, row, context.holds.dests.get(real.key))
         if row is not None:
             rows[real.key] = row
@@ -110,9 +127,9 @@ def usable(rows: Mapping[DestKey, DestSpec], states: Mapping[DestKey, ServerStat
     return any(row.weight > 0 and not states[key].refused for key, row in rows.items())
 
 
-def undecided(reals: tuple[RealServer, ...], states: Mapping[DestKey, ServerState]) -> bool:
-    """True while a server that may become usable is still unknown."""
-    return any(reasons(states[r.key]) == {Because.UNKNOWN} and r.spec.weight > 0 for r in reals)
+def only(because: Because, reals: tuple[RealServer, ...], states: Mapping[DestKey, ServerState]) -> bool:
+    """True while there is a server that nothing but this keeps from being usable."""
+    return any(reasons(states[real.key]) == {because} and real.spec.weight > 0 for real in reals)
 
 
 def wanted_service(config: ServiceConfig, states: Mapping[DestKey, ServerState], context: Context) -> Service | None:
@@ -125,10 +142,12 @@ def wanted_service(config: ServiceConfig, states: Mapping[DestKey, ServerState],
         return None
     rows = wanted_rows(config, states, context)
     if not usable(rows, states):
-        if undecided(config.reals, states):
+        if only(Because.UNKNOWN, config.reals, states):
             rows |= _leftovers(config, rows, context)
         elif config.fallback:
             rows[config.fallback.key] = config.fallback.spec
+        elif only(Because.REFUSED, config.reals, states):
+            rows |= _leftovers(config, rows, context)
     return Service(spec, _with_strangers(config, rows, context))
 
 

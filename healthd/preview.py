@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from healthd.config.schema import Config, RealServer, ServiceConfig
-from healthd.health import Phase, adopt
+from healthd.health import Phase, combine
 from healthd.ipvs.base import Snapshot
 from healthd.model import DestKey, DestSpec, Service, ServiceKey
 from healthd.ops import Op
 from healthd.plan import plan, plan_globals
-from healthd.policy import Context, ServerState, admin_of, wanted_service
+from healthd.policy import Context, ServerState, admin_of, adopted, wanted_service
 
 Known = Mapping[tuple[str, str], ServerState]
 """What a running daemon knows: by text of virtual service and real server."""
@@ -48,7 +48,6 @@ def _state(service: ServiceConfig, real: RealServer, rows: Mapping[DestKey, Dest
     told = known.get((str(service.key), str(real.key)))
     if told is not None:
         return ServerState(told.phase, told.asked, admin)
-    if not real.checks:
-        return ServerState(Phase.UP, None, admin)
-    row = rows.get(real.key)
-    return ServerState(adopt(row.weight if row else None, 0.0).phase, None, admin)
+    healths = [adopted(service, real, check, rows.get(real.key), 0.0) for check in real.checks]
+    asked = min((health.weight for health in healths if health.weight is not None), default=None)
+    return ServerState(combine(health.phase for health in healths), asked, admin)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from healthd.assignment import Assignment, ServerRef, assign
-from healthd.check import Outcome
-from healthd.config.schema import CheckPlan, RealServer, ServiceConfig
+from healthd.check import Outcome, Verdict
+from healthd.config.schema import Admin, CheckPlan, RealServer, ServiceConfig
 from healthd.health import Health, Phase, combine
 from healthd.model import ServiceKey
 from healthd.narrate import Transition
+from healthd.policy import admin_of
 from healthd.prober.base import Observation
 
 UNSURE_AFTER = 3
@@ -31,7 +32,10 @@ class Folded:
 
 @dataclass(slots=True)
 class Roster:
-    """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch."""
+    """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch.
+
+    admin_told: what people were last told that the operator wants of each server.
+    """
 
     services: dict[ServiceKey, ServiceConfig] = field(default_factory=dict)
     reals: dict[ServerRef, RealServer] = field(default_factory=dict)
@@ -40,23 +44,39 @@ class Roster:
     evidence: dict[int, Observation] = field(default_factory=dict)
     unsure: dict[int, int] = field(default_factory=dict)
     transitions: dict[ServerRef, Transition] = field(default_factory=dict)
+    admin_told: dict[ServerRef, Admin] = field(default_factory=dict)
 
     def replace(self, services: Iterable[ServiceConfig], adopted: Callable[[ServerRef, CheckPlan], Health]) -> None:
         """Take over another configuration. adopted: health of a server that is new; the others keep theirs."""
         listed = tuple(services)
-        known = {ref: Health(self.phase(ref), since=self.since(ref)) for ref in self.assignment.watches}
+        known = {ref: (*self._standing(ref), self.since(ref)) for ref in self.reals}
 
         def begin(ref: ServerRef, plan: CheckPlan) -> Health:
-            return known[ref] if ref in known else adopted(ref, plan)
+            if ref not in known:
+                return adopted(ref, plan)
+            phase, asked, since = known[ref]
+            return Health(phase, since=since, weight=asked if getattr(plan.check, "asks_weight", False) else None)
 
         self.services = {service.key: service for service in listed}
         self.reals = {(service.key, real.key): real for service in listed for real in service.reals}
         self.assignment = assign(listed, self.assignment, self.healths, begin)
         watches = [watch for probe in self.assignment.probes for watch in probe.watches]
         self.healths = {watch.id: watch.health for watch in watches}
+        self._forget_others()
+        for ref, (phase, asked, _) in known.items():
+            if ref in self.reals:
+                self._note(ref, (phase, asked), None)
+
+    def _forget_others(self) -> None:
+        """Drop what is remembered of servers and watches that are no longer there."""
         self.evidence = {watch: seen for watch, seen in self.evidence.items() if watch in self.healths}
         self.unsure = {watch: count for watch, count in self.unsure.items() if watch in self.healths}
         self.transitions = {ref: change for ref, change in self.transitions.items() if ref in self.reals}
+        self.admin_told = {ref: self.admin_told.get(ref, self.admin(ref)) for ref in self.reals}
+
+    def admin(self, ref: ServerRef) -> Admin:
+        """What the operator wants of a server."""
+        return admin_of(self.services[ref[0]].admin, self.reals[ref].admin)
 
     def phase(self, ref: ServerRef) -> Phase:
         """Phase of a server by all its checks together."""
@@ -66,6 +86,11 @@ class Roster:
         """The least weight that a server's checks ask for; None for the configured one."""
         asked = (self.healths[watch].weight for watch in self.assignment.watches.get(ref, ()))
         return min((weight for weight in asked if weight is not None), default=None)
+
+    def _standing(self, ref: ServerRef) -> tuple[Phase, int | None]:
+        """What policy goes by: the phase, and the weight asked for as long as that matters."""
+        phase = self.phase(ref)
+        return phase, self.asked(ref) if phase is Phase.UP else None
 
     def since(self, ref: ServerRef) -> float:
         """Monotonic time of the last change of phase of any of a server's checks."""
@@ -91,13 +116,19 @@ class Roster:
         self.evidence[watch] = observation
         if self.healths[watch] == health:
             return False
-        before = self.phase(ref), self.asked(ref)
+        before = self._standing(ref)
         self.healths[watch] = health
-        after = self.phase(ref), self.asked(ref)
+        return self._note(ref, before, observation.verdict)
+
+    def _note(self, ref: ServerRef, before: tuple[Phase, int | None], verdict: Verdict | None) -> bool:
+        """Note what is to be told of a server, given how it was; nothing if it is again as it was last told of."""
+        after = self._standing(ref)
         if before == after:
             return False
-        untold = self.transitions.get(ref)
-        self.transitions[ref] = Transition(untold.previous if untold else before[0], after[0], observation.verdict)
+        untold = self.transitions.pop(ref, None)
+        told = (untold.previous, untold.asked_before) if untold else before
+        if told != after:
+            self.transitions[ref] = Transition(told[0], after[0], verdict, told[1])
         return True
 
     def _certainty_changed(self, watch: int, observation: Observation) -> bool:

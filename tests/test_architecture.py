@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("people", (("healthd.hooks",), ("healthd.control", "healthd.show"))),
     (
         "director",
-        (("healthd.director", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
+        (("healthd.director", "healthd.teller", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
     ),
     ("outside", (("healthd.api",), ("healthd.metrics",))),
     ("daemon", (("healthd.daemon",),)),

@@ -1,0 +1,124 @@
+"""What people have been told, and what is still to be told.
+
+`Teller` belongs to the director's task. It compares what the table has with what was last told of it, so an event is
+neither lost when the table goes away in the middle of a plan, nor told twice, nor told before it is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from healthd import narrate
+from healthd.assignment import ServerRef
+from healthd.config.schema import Drift, ServiceConfig
+from healthd.drift import Edit, worth_telling
+from healthd.events import Event, Kind
+from healthd.health import Phase
+from healthd.ledger import Ledger, Written
+from healthd.model import Service, ServiceKey
+from healthd.prober.base import Observation
+from healthd.roster import Roster
+
+REACTIONS = {Drift.REPAIR: "it is written again", Drift.REPORT: "it is left", Drift.ADOPT: "it is adopted"}
+
+
+class Teller:
+    """Makes events. emit: takes each, must not block. wall: seconds since the epoch."""
+
+    def __init__(
+        self, emit: Callable[[Event], None], wall: Callable[[], float], roster: Roster, ledger: Ledger
+    ) -> None:
+        self._emit = emit
+        self._wall = wall
+        self._roster = roster
+        self._ledger = ledger
+        self._names: dict[ServiceKey, str] = {}
+        self._listed: set[ServiceKey] = set()
+        self._stepped_in: set[ServiceKey] = set()
+
+    def say(self, kind: Kind, message: str, detail: str = "") -> None:
+        """Tell something that is about no server."""
+        self._emit(Event(kind, self._wall(), message, detail=detail))
+
+    def name(self, services: Iterable[ServiceConfig]) -> None:
+        """Learn what services are called; a name is known until `forget`."""
+        self._names |= {service.key: service.name for service in services}
+
+    def forget(self, key: ServiceKey) -> None:
+        """Forget a service that is gone."""
+        self._names.pop(key, None)
+        self._listed.discard(key)
+        self._stepped_in.discard(key)
+
+    def found(self, services: Iterable[ServiceConfig]) -> None:
+        """Take what the table has of services when they are first read as told: it is no news."""
+        for service in services:
+            if service.key in self._ledger.actual:
+                self._listed.add(service.key)
+            if service.fallback and self._ledger.row(service.key, service.fallback.key):
+                self._stepped_in.add(service.key)
+
+    def certainty(self, changes: Iterable[tuple[ServerRef, Observation]]) -> None:
+        """Tell of servers that cannot be probed for reasons of our own, or can be again."""
+        for ref, seen in changes:
+            service, real = self._roster.services[ref[0]], self._roster.reals[ref]
+            phase = self._roster.phase(ref)
+            self._emit(narrate.server_certainty(service, real, phase, seen.verdict, self._wall()))
+
+    def drift(self, edits: Collection[Edit], mode: Drift) -> None:
+        """Tell what strangers did to our rows."""
+        for edit in worth_telling(edits):
+            self._emit(narrate.drifted(edit, self._names, REACTIONS[mode], self._wall()))
+
+    def refused(self, written: Written, now: float) -> None:
+        """Tell of refused operations, of each once however often it is tried. now: monotonic seconds."""
+        for error in written.refused:
+            refusal = self._ledger.refusals[error.op]  # type: ignore[index]  # only row operations are ever planned
+            if refusal.tries == 1:
+                self._emit(narrate.row_refused(error, self._names, refusal.until - now, self._wall()))
+
+    def settled(self, wanted: Mapping[ServiceKey, Service | None], done: narrate.Effects) -> None:
+        """Tell what became so in the table with these services."""
+        for key in wanted:
+            self._service(key)
+            if key in self._roster.services:
+                self._fallback(self._roster.services[key], done)
+        for ref in [ref for ref in self._roster.transitions if ref[0] in wanted]:
+            self._transition(ref, wanted[ref[0]], done)
+        for ref in [ref for ref in self._roster.admin_told if ref[0] in wanted]:
+            self._admin(ref, wanted[ref[0]], done)
+
+    def _service(self, key: ServiceKey) -> None:
+        present = key in self._ledger.actual
+        if present != (key in self._listed):
+            self._listed ^= {key}
+            self._emit(narrate.service_listed(self._names[key], key, present, self._wall()))
+
+    def _fallback(self, service: ServiceConfig, done: narrate.Effects) -> None:
+        if service.fallback is None:
+            self._stepped_in.discard(service.key)
+            return
+        row = self._ledger.row(service.key, service.fallback.key)
+        if (row is not None) != (service.key in self._stepped_in):
+            self._stepped_in ^= {service.key}
+            self._emit(narrate.fallback(service, row, done, self._wall()))
+
+    def _transition(self, ref: ServerRef, wanted: Service | None, done: narrate.Effects) -> None:
+        """Tell a change once the server's row is as wanted, and nothing of a server that is not known again."""
+        change = self._roster.transitions[ref]
+        if change.phase is Phase.UNKNOWN or not self._is_settled(ref, wanted):
+            return
+        del self._roster.transitions[ref]
+        service, real, row = self._roster.services[ref[0]], self._roster.reals[ref], self._ledger.row(*ref)
+        self._emit(narrate.server_changed(service, real, change, row, done, self._wall()))
+
+    def _admin(self, ref: ServerRef, wanted: Service | None, done: narrate.Effects) -> None:
+        admin = self._roster.admin(ref)
+        if self._roster.admin_told[ref] is admin or not self._is_settled(ref, wanted):
+            return
+        self._roster.admin_told[ref] = admin
+        service, real, row = self._roster.services[ref[0]], self._roster.reals[ref], self._ledger.row(*ref)
+        self._emit(narrate.server_admin(service, real, self._roster.phase(ref), row, done, self._wall()))
+
+    def _is_settled(self, ref: ServerRef, wanted: Service | None) -> bool:
+        return self._ledger.row(*ref) == (wanted.dests.get(ref[1]) if wanted else None)
