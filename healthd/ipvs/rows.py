@@ -74,7 +74,7 @@ class Interned:
     A destination keeps its address and nearly always its spec, so most rows of a dump are two look-ups.
     """
 
-    layouts: dict[bool, Layout | None] = field(default_factory=dict)
+    layouts: dict[bool, Layout] = field(default_factory=dict)
     keys: dict[tuple[bytes, bytes, int], DestKey] = field(default_factory=dict)
     specs: dict[tuple[int, int, int, int, int, bytes, int], DestSpec] = field(default_factory=dict)
 
@@ -122,12 +122,13 @@ class DestRows:
         return len({id(key) for key in self.keys}) != len(self.keys)
 
     def bulk(self, datagram: bytes) -> int:
-        """Take all rows of the known layout; the first datagram ever teaches the layout."""
+        """Take all rows of the known layout; the first row ever teaches the layout."""
         layouts = self._interned.layouts
-        if self._counters not in layouts:
-            layouts[self._counters] = learn(datagram, counters=self._counters)
-        layout = layouts[self._counters]
-        return 0 if layout is None else self._unpack(layout, datagram)
+        layout = layouts.get(self._counters) or learn(datagram, counters=self._counters)
+        if layout is None:
+            return 0
+        layouts[self._counters] = layout
+        return self._unpack(layout, datagram)
 
     def _unpack(self, layout: Layout, datagram: bytes) -> int:
         count = layout.rows_in(datagram)
