@@ -11,6 +11,7 @@ from healthd.prober.transcript import Recorder
 
 if TYPE_CHECKING:
     from healthd.prober.stream import Stream
+    from healthd.prober.tls import Secured, Ticket
 
 
 class Wait:
@@ -26,16 +27,17 @@ class Question:
     kept: stream left open by the last probe. uses: probes on it so far. ticket: TLS session to resume.
     """
 
-    __slots__ = ("address", "check", "kept", "origin", "running", "target", "ticket", "uses")
+    __slots__ = ("address", "check", "check_is_task", "kept", "origin", "running", "target", "ticket", "uses")
 
     def __init__(self, check: Check | AsyncCheck, target: Target) -> None:
         self.check = check
+        self.check_is_task = not hasattr(check, "converse")
         self.target = target
         self.origin: Origin | None = None
         self.address: SocketAddress | None = None
-        self.kept: Stream | None = None
+        self.kept: Stream | Secured | None = None
         self.uses = 0
-        self.ticket: Any = None
+        self.ticket: Ticket | None = None
         self.running: Any = None
 
     def where(self) -> tuple[Origin, SocketAddress]:

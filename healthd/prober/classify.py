@@ -16,7 +16,7 @@ import errno
 import os
 import ssl
 
-from healthd.check import CheckFailed, Inconclusive, Reason
+from healthd.check import CheckFailed, Inconclusive, Outcome, Reason, Verdict
 
 _FAILURES = {
     errno.ECONNREFUSED: (Reason.REFUSED, "connection refused"),
@@ -104,3 +104,10 @@ def library_failure(error: Exception) -> CheckFailed | Inconclusive | None:
         case OSError(errno=int(code)):
             return came_back(code, "asking")
     return None
+
+
+def verdict_of(error: CheckFailed | Inconclusive) -> Verdict:
+    """The verdict that an exception of a check stands for."""
+    if isinstance(error, CheckFailed):
+        return Verdict(Outcome.FAIL, error.reason, error.detail)
+    return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, error.detail)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import _socket
 from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from healthd.check import Datagram
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
 from healthd.prober.sockets import DGRAM
@@ -79,13 +78,8 @@ class OwnPort:
         return "no answer"
 
 
-def open_datagram(engine: Engine, attempt: Attempt, step: Datagram) -> Any:
-    """Open a datagram conversation."""
-    if attempt.channel is not None:
-        attempt.channel.close(hard=True)
-    attempt.keep = False
-    if not step.own_port:
-        return engine.shared.join(attempt)
+def open_datagram(engine: Engine, attempt: Attempt) -> None:
+    """Open a socket for this attempt alone."""
     origin, address = attempt.question.where()
     sock = origin.open(DGRAM)
     code = sock.connect_ex(address)
@@ -95,4 +89,3 @@ def open_datagram(engine: Engine, attempt: Attempt, step: Datagram) -> Any:
     port = OwnPort(engine, attempt, sock)
     attempt.channel = port
     engine.watch(port.fd, port, EPOLLIN | EPOLLET)
-    return None

@@ -10,31 +10,31 @@ its front is looked at.
 
 from __future__ import annotations
 
+import asyncio
 import select
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from healthd.check import (
     CheckFailed,
-    Connect,
-    Datagram,
     Inconclusive,
-    Keep,
     Outcome,
     Passed,
     Reason,
-    Receive,
-    Send,
     Step,
+    Target,
     Verdict,
 )
-from healthd.prober import stream
-from healthd.prober.attempt import WAIT, Attempt, Question, Wait, late_detail
+from healthd.prober import classify, steps, stream
+from healthd.prober.attempt import WAIT, Attempt, Question, late_detail
 from healthd.prober.base import Runner
 from healthd.prober.bugs import Bugs
-from healthd.prober.datagram import open_datagram
+from healthd.prober.contexts import Contexts
 from healthd.prober.shared import Shared
+from healthd.prober.sockets import namespace_path
+from healthd.prober.tasks import begin_task
+from healthd.prober.tls import Secured
 from healthd.prober.transcript import Recorder
 
 EVENTS = 512
@@ -46,8 +46,10 @@ STEPS = 200
 EXCUSED = 0.25
 """Part of its timeout that we may have slept through before a timeout says nothing about the server."""
 
+CLOSING = 2.0
+"""Seconds that `close` waits for checks with their own I/O to let their cancellation through."""
+
 Result = str | Passed | Verdict
-Handler = Callable[["Engine", Attempt, Any], Any]
 
 
 class Watched(Protocol):
@@ -77,7 +79,7 @@ class Engine:
         self.report = report
         self.clock = clock
         self.runner = runner
-        self.netns = netns
+        self._netns = None if netns is None else namespace_path(netns)
         self.stalled = 0.0
         self.flying = 0
         self.bugs = Bugs(on_bug)
@@ -86,6 +88,9 @@ class Engine:
         self._flights: dict[float, dict[Attempt, None]] = {}
         self._tired: deque[tuple[Attempt, Any]] = deque()
         self.shared = Shared(self)
+        self.contexts = Contexts(clock)
+        self.tasks: set[asyncio.Task[object]] = set()
+        self._handlers = steps.HANDLERS
 
     # --- what the prober calls ---
 
@@ -105,10 +110,13 @@ class Engine:
         flight[attempt] = None
         attempt.flight = flight
         self.flying += 1
+        if question.check_is_task:
+            begin_task(self, attempt, question.check)  # type: ignore[arg-type]
+            return attempt
         try:
             attempt.conversation = conversation = question.check.converse(question.target)  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a verdict, not the end of the prober
-            self._finish(attempt, self.bugs.verdict(error, question.check))
+            self.finish(attempt, self.bugs.verdict(error, question.check))
         else:
             self._drive(attempt, conversation.send, None)
         return attempt
@@ -136,7 +144,7 @@ class Engine:
                     break
                 late.append(attempt)
             for attempt in late:
-                self._finish(attempt, self._too_late(attempt, now, why_stalled))
+                self.finish(attempt, self._too_late(attempt, now, why_stalled))
 
     def next_deadline(self) -> float | None:
         """The first deadline of all attempts in flight."""
@@ -157,6 +165,8 @@ class Engine:
         for flight in self._flights.values():
             for attempt in list(flight):
                 self.abandon(attempt)
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=CLOSING)
         self.shared.close()
         self._epoll.close()
 
@@ -174,6 +184,11 @@ class Engine:
         """
         if self._watched.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+
+    def check_namespace(self, target: Target) -> None:
+        """Inconclusive if the target must be asked from another network namespace than this process is in."""
+        if target.netns is not None and namespace_path(target.netns) != self._netns:
+            raise Inconclusive(f"not in network namespace {target.netns}")
 
     def resume(self, attempt: Attempt, value: Any) -> None:
         """Let a conversation go on with what it waited for."""
@@ -197,33 +212,34 @@ class Engine:
             try:
                 step = go(value)
             except StopIteration as stop:
-                return self._finish(attempt, stop.value)
+                return self.finish(attempt, stop.value)
             except (CheckFailed, Inconclusive) as error:
-                return self._finish(attempt, verdict_of(error))
+                return self.finish(attempt, classify.verdict_of(error))
             except Exception as error:  # noqa: BLE001 - a mistake in a check must not end the prober
-                return self._finish(attempt, self.bugs.verdict(error, attempt.question.check))
+                return self.finish(attempt, self.bugs.verdict(error, attempt.question.check))
             if trace is not None:
                 trace.wanted(step)
             try:
-                value = HANDLERS[type(step)](self, attempt, step)
+                value = self._handlers[type(step)](self, attempt, step)
             except (CheckFailed, Inconclusive) as error:
                 go, value = conversation.throw, error
             except OSError as error:
                 go, value = conversation.throw, stream.failure_of(error)
             except Exception as error:  # noqa: BLE001 - e.g. Send before Connect
-                return self._finish(attempt, self.bugs.verdict(error, attempt.question.check))
+                return self.finish(attempt, self.bugs.verdict(error, attempt.question.check))
             else:
                 if value is WAIT:
                     return None
                 go = conversation.send
         if go is not conversation.send:
-            return self._finish(
+            return self.finish(
                 attempt, self.bugs.verdict(RuntimeError("it tries again for ever"), attempt.question.check)
             )
         self._tired.append((attempt, value))
         return None
 
-    def _finish(self, attempt: Attempt, result: Any) -> None:
+    def finish(self, attempt: Attempt, result: Any) -> None:
+        """End an attempt with what its check returned, or with a verdict, and report it."""
         if type(result) is not Verdict and type(result) is not str and type(result) is not Passed:
             error = TypeError(f"a conversation must return a text, not {result!r}")
             result = self.bugs.verdict(error, attempt.question.check)
@@ -246,7 +262,7 @@ class Engine:
         if channel is None:
             return
         attempt.channel = None
-        if attempt.keep and not hard and isinstance(channel, stream.Stream) and channel.keep():
+        if attempt.keep and not hard and isinstance(channel, stream.Stream | Secured) and channel.keep():
             attempt.question.kept = channel
         else:
             channel.close(hard)
@@ -262,32 +278,3 @@ class Engine:
         if slept >= attempt.timeout * EXCUSED:
             return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, f"{why_stalled or 'we were stalled'} for {slept:.1f} s")
         return Verdict(Outcome.FAIL, Reason.TIMEOUT, late_detail(attempt))
-
-
-def verdict_of(error: CheckFailed | Inconclusive) -> Verdict:
-    """The verdict that an exception of a conversation stands for."""
-    if isinstance(error, CheckFailed):
-        return Verdict(Outcome.FAIL, error.reason, error.detail)
-    return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, error.detail)
-
-
-def _send(_engine: Engine, attempt: Attempt, step: Send) -> Wait | None:
-    attempt.sent += len(step.data)
-    return attempt.channel.send(step.data)  # type: ignore[union-attr]
-
-
-def _receive(_engine: Engine, attempt: Attempt, step: Receive) -> bytes | Wait:
-    return attempt.channel.receive(step.limit)  # type: ignore[union-attr]
-
-
-def _keep(_engine: Engine, attempt: Attempt, _step: Keep) -> None:
-    attempt.keep = True
-
-
-HANDLERS: Mapping[type, Handler] = {
-    Connect: stream.connect,
-    Send: _send,
-    Receive: _receive,
-    Keep: _keep,
-    Datagram: open_datagram,
-}

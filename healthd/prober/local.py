@@ -94,6 +94,7 @@ class LocalProber:
             else:
                 self._schedule(entry, entry.rhythm.soon(now))
         self._entries = entries
+        self._engine.contexts.recheck()
         self._collect()
         self._rest()
 

@@ -105,3 +105,9 @@ def _scope(address: IPv6Address, interface: str | None) -> int:
         return socket.if_nametoindex(name)
     except OSError:
         raise Inconclusive(f"there is no interface {name} here") from None
+
+
+def namespace_path(name: str) -> str:
+    """Path of a network namespace given by name or path, as ip-netns(8) has them."""
+    path = name if "/" in name else f"/run/netns/{name}"
+    return path.replace("/var/run/", "/run/", 1) if path.startswith("/var/run/") else path

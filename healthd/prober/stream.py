@@ -9,18 +9,19 @@ cycle and work for the garbage collector at every probe.
 from __future__ import annotations
 
 import _socket
-import errno
+import ssl
 from collections.abc import Callable
 from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import TYPE_CHECKING, Any
 
-from healthd.check import CheckFailed, Connect, Connected
+from healthd.check import CheckFailed, Connected, Inconclusive
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
-from healthd.prober.sockets import HARD, STREAM
+from healthd.prober.sockets import HARD
 
 if TYPE_CHECKING:
     from healthd.prober.engine import Engine
+    from healthd.prober.tls import Secured
 
 EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
 BROKEN = EPOLLERR | EPOLLHUP
@@ -34,7 +35,20 @@ REUSED = Connected(reused=True)
 class Stream:
     """One TCP connection. attempt: whose it is, None while it is kept between two probes."""
 
-    __slots__ = ("_unsent", "attempt", "ended", "engine", "fd", "limit", "on_open", "readable", "sends", "sock", "wait")
+    __slots__ = (
+        "_unsent",
+        "attempt",
+        "ended",
+        "engine",
+        "fd",
+        "layer",
+        "limit",
+        "on_open",
+        "readable",
+        "sends",
+        "sock",
+        "wait",
+    )
 
     def __init__(self, engine: Engine, attempt: Attempt, sock: _socket.socket) -> None:
         self.engine = engine
@@ -47,6 +61,7 @@ class Stream:
         self.limit = 0
         self.sends = 0
         self._unsent: memoryview | None = None
+        self.layer: Secured | None = None
         self.on_open: Callable[[Stream], Any] | None = None
 
     def ready(self, events: int) -> None:
@@ -57,7 +72,7 @@ class Stream:
         except OSError as error:
             if attempt is not None:
                 self.engine.throw(attempt, failure_of(error))
-        except CheckFailed as error:
+        except (CheckFailed, Inconclusive) as error:
             if attempt is not None:
                 self.engine.throw(attempt, error)
         else:
@@ -72,27 +87,34 @@ class Stream:
             if not code:
                 return WAIT  # an event of an earlier socket with this number
             raise OSError(code, "")
-        self._edges(events)
-        self.wait = Stream._idle
+        self.idle(events)
+        self.wait = Stream.idle
         attempt = self.attempt
         assert attempt is not None
         attempt.connected = self.engine.clock()
         if attempt.trace is not None:
             attempt.trace.stream_open()
-        return CONNECTED if self.on_open is None else self.on_open(self)
+        if self.on_open is None:
+            return CONNECTED
+        on_open, self.on_open = self.on_open, None
+        return on_open(self)
 
-    def _idle(self, events: int) -> Any:
-        self._edges(events)
+    def idle(self, events: int) -> Wait:
+        """Only remember what has come."""
+        if events & INCOMING:
+            self.readable = True
+            if events & ENDED:
+                self.ended = True
         return WAIT
 
     def _receiving(self, events: int) -> Any:
-        self._edges(events)
+        self.idle(events)
         if not events & INCOMING:
             return WAIT
         return self._read(self.limit)
 
     def _sending(self, events: int) -> Any:
-        self._edges(events)
+        self.idle(events)
         if not events & (EPOLLOUT | BROKEN):
             return WAIT
         assert self._unsent is not None
@@ -103,12 +125,6 @@ class Stream:
         if events & INCOMING:
             self.close(hard=True)
         return WAIT
-
-    def _edges(self, events: int) -> None:
-        if events & INCOMING:
-            self.readable = True
-            if events & ENDED:
-                self.ended = True
 
     # --- Channel ---
 
@@ -126,7 +142,7 @@ class Stream:
             count = 0
         if count == len(data):
             self._unsent = None
-            self.wait = Stream._idle
+            self.wait = Stream.idle
             return None
         self._unsent = memoryview(data)[count:]
         self.wait = Stream._sending
@@ -134,24 +150,28 @@ class Stream:
 
     def receive(self, limit: int) -> bytes | Wait:
         """What is there, up to `limit` bytes; b"" at the end."""
-        if self.readable:
-            return self._read(limit)
-        self.limit = limit
-        self.wait = Stream._receiving
-        return WAIT
+        return self._read(limit)
 
     def _read(self, limit: int) -> bytes | Wait:
-        try:
-            data = self.sock.recv(limit)
-        except BlockingIOError:
-            data = None
-        if data is None or (len(data) < limit and not self.ended):
-            self.readable = False  # a short read has emptied it (epoll(7), question 9)
+        data = self.fetch(limit)
         if data is None:
             self.limit = limit
             self.wait = Stream._receiving
             return WAIT
-        self.wait = Stream._idle
+        self.wait = Stream.idle
+        return data
+
+    def fetch(self, limit: int) -> bytes | None:
+        """What has come, up to `limit` bytes; b"" at the end, None if there is nothing."""
+        if not self.readable:
+            return None
+        try:
+            data = self.sock.recv(limit)
+        except BlockingIOError:
+            self.readable = False
+            return None
+        if len(data) < limit and not self.ended:
+            self.readable = False  # a short read has emptied it (epoll(7), question 9)
         return data
 
     def close(self, hard: bool) -> None:
@@ -184,41 +204,11 @@ class Stream:
     def take(self, attempt: Attempt) -> None:
         """Serve another probe."""
         self.attempt = attempt
-        self.wait = Stream._idle
+        self.wait = Stream.idle
 
 
 def failure_of(error: OSError) -> Exception:
     """What an error of an open stream means to its conversation."""
+    if isinstance(error, ssl.SSLError):
+        return classify.tls_failure(error)
     return classify.came_back(error.errno or 0, "talking")
-
-
-def connect(engine: Engine, attempt: Attempt, step: Connect) -> Any:
-    """Take the kept stream or open one. Gives back `Connected` or WAIT."""
-    if attempt.channel is not None:
-        attempt.channel.close(hard=True)
-    question = attempt.question
-    kept = question.kept
-    if kept is not None and kept.fd >= 0:
-        question.kept = None
-        if step.reuse and not step.fresh and question.uses % step.reuse:
-            kept.take(attempt)
-            attempt.channel = kept
-            question.uses += 1
-            return REUSED
-        kept.close(hard=False)
-    question.uses = 1
-    return open_stream(engine, attempt)
-
-
-def open_stream(engine: Engine, attempt: Attempt) -> Any:
-    """Begin to connect a fresh stream."""
-    origin, address = attempt.question.where()
-    sock = origin.open(STREAM)
-    code = sock.connect_ex(address)
-    if code and code != errno.EINPROGRESS:
-        sock.close()
-        raise classify.refused_here(code, "connecting")
-    stream = Stream(engine, attempt, sock)
-    attempt.channel = stream
-    engine.watch(stream.fd, stream, EDGES)
-    return WAIT

@@ -1,0 +1,147 @@
+"""What the engine does for each step a conversation may yield. Each gives back the step's answer, or WAIT."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from healthd.check import (
+    Connect,
+    Connected,
+    Datagram,
+    Inconclusive,
+    Keep,
+    Ran,
+    Receive,
+    Run,
+    Send,
+    StartTls,
+    TlsFacts,
+)
+from healthd.prober import classify
+from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.datagram import open_datagram
+from healthd.prober.sockets import STREAM
+from healthd.prober.stream import EDGES, REUSED, Stream
+from healthd.prober.tls import secure
+
+if TYPE_CHECKING:
+    from healthd.prober.engine import Engine
+
+GRACE = 1.0
+"""Seconds the runner's own deadline lies behind ours, which kills the program first and says what it waited for."""
+
+
+def connect(engine: Engine, attempt: Attempt, step: Connect) -> Connected | Wait:
+    """Take the kept stream or open one."""
+    _leave(attempt)
+    question = attempt.question
+    kept, question.kept = question.kept, None
+    if kept is not None and kept.fd >= 0:
+        if step.reuse and not step.fresh and question.uses % step.reuse:
+            kept.take(attempt)
+            attempt.channel = kept
+            question.uses += 1
+            return REUSED if isinstance(kept, Stream) else Connected(True, kept.facts)
+        kept.close(hard=False)
+    question.uses = 1
+    return _open_stream(engine, attempt, step)
+
+
+def _open_stream(engine: Engine, attempt: Attempt, step: Connect) -> Wait:
+    engine.check_namespace(attempt.question.target)
+    origin, address = attempt.question.where()
+    sock = origin.open(STREAM)
+    code = sock.connect_ex(address)
+    if code and code != errno.EINPROGRESS:
+        sock.close()
+        raise classify.refused_here(code, "connecting")
+    stream = Stream(engine, attempt, sock)
+    if step.tls is not None:
+        stream.on_open = partial(_secured, attempt, step.tls, step.server_name, _connected)
+    attempt.channel = stream
+    engine.watch(stream.fd, stream, EDGES)
+    return WAIT
+
+
+def _secured(attempt: Attempt, tls: Any, name: str | None, tell: Callable[[TlsFacts], Any], stream: Stream) -> Any:
+    return secure(stream, attempt.question, tls, name, tell)
+
+
+def _connected(facts: TlsFacts) -> Connected:
+    return Connected(tls=facts)
+
+
+def _facts(facts: TlsFacts) -> TlsFacts:
+    return facts
+
+
+def start_tls(_engine: Engine, attempt: Attempt, step: StartTls) -> TlsFacts | Wait:
+    """Speak TLS on the open stream from here on."""
+    if not isinstance(attempt.channel, Stream):
+        raise TypeError("StartTls needs an open stream without TLS")
+    return _secured(attempt, step.tls, step.server_name, _facts, attempt.channel)  # type: ignore[no-any-return]
+
+
+def datagram(engine: Engine, attempt: Attempt, step: Datagram) -> None:
+    """Open a datagram conversation."""
+    _leave(attempt)
+    engine.check_namespace(attempt.question.target)
+    if step.own_port:
+        open_datagram(engine, attempt)
+    else:
+        engine.shared.join(attempt)
+
+
+def send(_engine: Engine, attempt: Attempt, step: Send) -> Wait | None:
+    """Send all of the data."""
+    attempt.sent += len(step.data)
+    return attempt.channel.send(step.data)  # type: ignore[union-attr]
+
+
+def receive(_engine: Engine, attempt: Attempt, step: Receive) -> bytes | Wait:
+    """Wait for data."""
+    return attempt.channel.receive(step.limit)  # type: ignore[union-attr]
+
+
+def keep(_engine: Engine, attempt: Attempt, _step: Keep) -> None:
+    """Leave the stream open if the probe passes."""
+    attempt.keep = True
+
+
+def run(engine: Engine, attempt: Attempt, step: Run) -> Wait:
+    """Have the runner run a program."""
+    if engine.runner is None:
+        raise Inconclusive("nothing is there that runs programs")
+    left = attempt.deadline - engine.clock()
+
+    def done(how: Ran | Inconclusive) -> None:
+        attempt.cancel = None
+        if isinstance(how, Ran):
+            engine.resume(attempt, how)
+        else:
+            engine.throw(attempt, how)
+
+    attempt.cancel = engine.runner.run(step, left + GRACE, done)
+    return WAIT
+
+
+def _leave(attempt: Attempt) -> None:
+    """A conversation that opens a second channel gives up the first."""
+    if attempt.channel is not None:
+        channel, attempt.channel = attempt.channel, None
+        channel.close(hard=True)
+    attempt.keep = False
+
+
+HANDLERS: Mapping[type, Callable[[Engine, Attempt, Any], Any]] = {
+    Connect: connect,
+    StartTls: start_tls,
+    Datagram: datagram,
+    Send: send,
+    Receive: receive,
+    Keep: keep,
+    Run: run,
+}
