@@ -68,7 +68,7 @@ class HttpCheck:
     headers: tuple[tuple[str, str], ...] = option((), "more header fields", rule=headers_rule)
     username: str | None = option(None, "user for basic authentication", rule=username_rule)
     password: str | None = option(None, "password for basic authentication", secret=True)
-    body: str | None = option(None, "body to send, as UTF-8")
+    body: bytes | None = option(None, "body to send")
     version: Literal["1.0", "1.1"] = option("1.1", "version of HTTP to speak")
     status: tuple[str, ...] = option(
         ("200-299",),
@@ -138,7 +138,7 @@ class HttpCheck:
             fields["Authorization"] = credentials(self.username, self.password or "")
         given = {name.lower() for name, _ in self.headers}
         pairs = [*((n, v) for n, v in fields.items() if n.lower() not in given), *self.headers]
-        body = None if self.body is None or (method == "GET" != self.method) else self.body.encode()
+        body = None if method == "GET" != self.method else self.body
         return build(method, path, self.version, pairs, body)
 
     def converse(self, target: Target) -> Conversation:

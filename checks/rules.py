@@ -41,22 +41,6 @@ def text_pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def hexadecimal(text: str | None) -> str | None:
-    """Bytes written in hex, spaces and colons allowed; the text itself if it is right."""
-    if text is not None:
-        unhex(text)
-    return text
-
-
-def unhex(text: str) -> bytes:
-    """The bytes that a hex text stands for."""
-    digits = _digits(text)
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        raise ValueError(f"must be pairs of hex digits (0-9, a-f), got {text!r}") from None
-
-
 def hex_mask(text: str | None) -> str | None:
     """Bytes written in hex where X stands for any digit; the text itself if it is right."""
     if text is not None:
@@ -139,22 +123,10 @@ def one_line(text: str | None) -> str | None:
     return text
 
 
-def not_empty(text: str) -> str:
-    """Text that says something."""
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
 def exclusive(check: object, *options: str) -> None:
     """ValueError if more than one of these options is set."""
     if len([name for name in options if getattr(check, name) is not None]) > 1:
         raise ValueError(f"{' and '.join(options)} exclude each other")
-
-
-def message(text: str | None, in_hex: str | None) -> bytes:
-    """What to send, of the two ways to write it; text as UTF-8."""
-    return unhex(in_hex) if in_hex is not None else (text or "").encode()
 
 
 def want(found: bool, answer: bytes, **asked: str | None) -> None:

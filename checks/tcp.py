@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from checks.rules import between, exclusive, hex_mask, hexadecimal, mask_pattern, message, pattern, regex, want
+from checks.rules import between, exclusive, hex_mask, mask_pattern, pattern, regex, want
 from healthd.check import Connect, Connected, Conversation, Receive, Send, Step, Target, Tls, option
 
 
@@ -22,8 +22,7 @@ class TcpCheck:
     kind: ClassVar[str] = "tcp"
 
     tls: Tls | None = option(None, "speak TLS from the start")
-    send: str | None = option(None, "text to send once connected")
-    send_hex: str | None = option(None, "bytes to send once connected, in hex", rule=hexadecimal)
+    send: bytes = option(b"", "what to send once connected")
     expect: str | None = option(None, "regular expression that must match somewhere in the answer", rule=regex)
     expect_hex: str | None = option(
         None, "bytes the answer must begin with, in hex; X stands for any digit", rule=hex_mask
@@ -31,28 +30,25 @@ class TcpCheck:
     max_bytes: int = option(4096, "most bytes of the answer to match `expect` with", rule=between(1, 1024 * 1024))
 
     _connect: Connect = field(init=False, repr=False, compare=False)
-    _message: bytes = field(init=False, repr=False, compare=False)
     _wanted: re.Pattern[bytes] | None = field(init=False, repr=False, compare=False)
     _most: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Prepare what does not depend on the target."""
-        exclusive(self, "send", "send_hex")
         exclusive(self, "expect", "expect_hex")
         wanted = None if self.expect is None else pattern(self.expect)
         most = self.max_bytes
         if self.expect_hex is not None:
             wanted, most = mask_pattern(self.expect_hex)
         object.__setattr__(self, "_connect", Connect(self.tls))
-        object.__setattr__(self, "_message", message(self.send, self.send_hex))
         object.__setattr__(self, "_wanted", wanted)
         object.__setattr__(self, "_most", most)
 
     def converse(self, target: Target) -> Conversation:
         """Connect, send, and read until the answer matches, ends or is too long."""
         connected: Connected = yield self._connect
-        if self._message:
-            yield Send(self._message)
+        if self.send:
+            yield Send(self.send)
         if self._wanted is not None:
             return (yield from self._listen(self._wanted))
         return "connected" if connected.tls is None else f"connected, {connected.tls.version}"

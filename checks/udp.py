@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from checks.rules import exclusive, hex_mask, hexadecimal, mask_pattern, message, pattern, regex, want
+from checks.rules import exclusive, hex_mask, mask_pattern, pattern, regex, want
 from healthd.check import Conversation, Datagram, Receive, Send, Target, option
 
 _MEDIUM = Datagram()
@@ -15,10 +15,10 @@ _PERHAPS = Receive(65535, optional=True)
 _MOST = 65507
 
 
-def _fits(text: str | None) -> str | None:
-    if text is not None and len(text.encode()) > _MOST:
-        raise ValueError(f"must fit into one datagram of {_MOST} bytes")
-    return text
+def _fits(payload: bytes) -> bytes:
+    if len(payload) > _MOST:
+        raise ValueError(f"must fit into one datagram of {_MOST} bytes, got {len(payload)}")
+    return payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,7 @@ class UdpCheck:
 
     kind: ClassVar[str] = "udp"
 
-    payload: str | None = option(None, "text to send; default: an empty datagram", rule=_fits)
-    payload_hex: str | None = option(None, "bytes to send, in hex", rule=hexadecimal)
+    payload: bytes = option(b"", "what to send; empty for an empty datagram", rule=_fits)
     reply: Literal["required", "optional"] = option("required", "whether silence fails or passes")
     expect: str | None = option(None, "regular expression that must match somewhere in the answer", rule=regex)
     expect_hex: str | None = option(
@@ -45,15 +44,11 @@ class UdpCheck:
 
     def __post_init__(self) -> None:
         """Prepare the steps."""
-        exclusive(self, "payload", "payload_hex")
         exclusive(self, "expect", "expect_hex")
-        data = message(self.payload, self.payload_hex)
-        if len(data) > _MOST:
-            raise ValueError(f"payload_hex: must fit into one datagram of {_MOST} bytes")
         wanted = None if self.expect is None else pattern(self.expect)
         if self.expect_hex is not None:
             wanted, _ = mask_pattern(self.expect_hex)
-        object.__setattr__(self, "_send", Send(data))
+        object.__setattr__(self, "_send", Send(_fits(self.payload)))
         object.__setattr__(self, "_receive", _ANSWER if self.reply == "required" else _PERHAPS)
         object.__setattr__(self, "_wanted", wanted)
 

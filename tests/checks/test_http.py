@@ -64,7 +64,7 @@ def test_everything_that_can_be_said_is_said():
         headers=(("X-Probe", "1"), ("user-agent", "prober/2")),
         username="joe",
         password="p:ss",
-        body="täst",
+        body="täst".encode(),
         version="1.0",
     )
     assert sent(check) == (

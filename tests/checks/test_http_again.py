@@ -73,7 +73,7 @@ def test_redirects_end_where_they_should():
 )
 def test_the_method_after_a_redirect_is_that_of_the_rfc(status: int, method: str, onward: bytes):
     first, second = stream(redirect("/b", status)), stream(OK)
-    body = None if method == "HEAD" else "data"
+    body = None if method == "HEAD" else b"data"
     assert passed(Player([first, second]).play(HttpCheck(method=method, body=body, redirects=1)))
     assert second.unseen.startswith(onward + b" /b ")
     assert second.unseen.endswith(b"data") is (onward == method.encode() and body is not None)

@@ -13,7 +13,7 @@ from tests.checks.harness import REFUSED, Player, Sent, datagrams, failed, passe
 
 def test_any_answer_passes():
     player = Player([datagrams(Sent(b"hello"), b"world!")])
-    verdict = player.play(UdpCheck(payload="hello"))
+    verdict = player.play(UdpCheck(payload=b"hello"))
     assert (verdict.outcome, verdict.detail) == (Outcome.PASS, "answer of 6 bytes")
     assert player.steps[0] == Datagram(own_port=True)
 
@@ -43,7 +43,7 @@ def test_an_icmp_error_fails_in_any_case(reply: str):
 @pytest.mark.parametrize("reply", ["required", "optional"])
 @pytest.mark.parametrize("expect", [{"expect": "^a.c"}, {"expect_hex": "61XX63"}])
 def test_an_answer_must_match(reply: str, expect: dict[str, str]):
-    check = UdpCheck(payload_hex="00 ff", reply=reply, **expect)  # type: ignore[arg-type]
+    check = UdpCheck(payload=b"\x00\xff", reply=reply, **expect)  # type: ignore[arg-type]
     assert passed(play(check, datagrams(Sent(b"\x00\xff"), b"abc and more")))
     verdict = play(check, datagrams(b"xyz"))
     assert failed(verdict, Reason.UNEXPECTED)
@@ -53,10 +53,9 @@ def test_an_answer_must_match(reply: str, expect: dict[str, str]):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"payload": "a", "payload_hex": "00"}, "exclude each other"),
         ({"expect": "a", "expect_hex": "00"}, "exclude each other"),
-        ({"payload_hex": "0"}, "pairs of hex digits"),
-        ({"payload_hex": "00" * 65508}, "must fit into one datagram"),
+        ({"expect_hex": "0"}, "pairs of hex digits"),
+        ({"payload": b"0" * 65508}, "must fit into one datagram"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, str], text: str):
