@@ -31,11 +31,13 @@ from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.memory import MemoryTable
 from healthd.ipvs.namespace import namespace_identity
-from healthd.ipvs.watch import AddressChange, LinkChange, LookAgain, NeighbourFailed, watch
+from healthd.ipvs.watch import LinkChange, NeighbourFailed, watch
 from healthd.log import Log, configure
 from healthd.model import ServiceKey
 from healthd.prober.base import Prober
-from healthd.prober.making import local_prober, remote_prober
+from healthd.prober.local import LocalProber
+from healthd.prober.remote import RemoteProber
+from healthd.runner.process import start_runner
 from healthd.view import Scene, describe_all
 
 logger = logging.getLogger(__name__)
@@ -84,15 +86,25 @@ async def _started(config: Config, options: Options, log: Log, stack: contextlib
     announcer.apply(settings.hooks)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
     director = Director(table, announcer.event, time.monotonic, time.time)
-    make = local_prober if options.in_process else remote_prober
-    prober = await make(director, settings)
-    stack.push_async_callback(prober.close)
+    prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
     daemon = Daemon(config, options, log, claims, table, announcer, director, prober)
     control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
     await control.start()
     stack.push_async_callback(control.close)
     return daemon
+
+
+async def _prober(director: Director, settings: Settings, in_process: bool, stack: contextlib.AsyncExitStack) -> Prober:
+    if not in_process:
+        remote = RemoteProber(director, settings.prober, settings.runner)
+        stack.push_async_callback(remote.close)
+        return remote
+    runner = start_runner(settings.runner)
+    stack.push_async_callback(runner.close)
+    local = LocalProber(director, runner=runner, in_flight=settings.prober.in_flight)
+    stack.push_async_callback(local.close)
+    return local
 
 
 def _lock_file(settings: Settings) -> Path:
@@ -135,7 +147,7 @@ class Daemon:
                 self._tell(Kind.STARTED, f"healthd {__version__} keeps {len(self._config.services)} services")
                 await self._director.configure(self._config)
                 await self._stopping.wait()
-                sdnotify.stopping()
+                sdnotify.tell(sdnotify.stopping())
                 self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
             await self._leave_table()
 
@@ -183,23 +195,26 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_PATIENCE):
                 await self._director.first_round.wait()
-        sdnotify.ready(self._status_line())
+        sdnotify.tell(sdnotify.ready(self._status_line()))
 
     async def _report(self) -> None:
         """Keep systemd's watchdog and status line fed."""
         every = min(STATUS_EVERY, (sdnotify.watchdog_interval() or STATUS_EVERY * 2) / 2)
         while True:
             await asyncio.sleep(every)
-            sdnotify.alive(self._status_line())
+            sdnotify.tell(sdnotify.alive(self._status_line()))
 
     async def _watch(self) -> None:
         """Something moved on the way to servers: ask them now. It only triggers probes, it never decides."""
-        async for change in watch(self._config.settings.table.netns):
-            match change:
-                case NeighbourFailed(address):
-                    await self._director.suspect([address])
-                case LinkChange() | AddressChange() | LookAgain():
-                    self._director.look()
+        try:
+            async for change in watch():
+                match change:
+                    case NeighbourFailed(address):
+                        await self._director.suspect([address])
+                    case LinkChange(up=True):
+                        await self._director.suspect(self._director.roster.missing())
+        except (OSError, TableUnavailable) as error:
+            logger.warning("links and neighbours are not watched: %s", error)
 
     def _status_line(self) -> str:
         roster = self._director.roster
@@ -238,11 +253,11 @@ class Daemon:
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again; only a good one changes anything."""
         async with self._reloading:
-            sdnotify.reloading()
+            sdnotify.tell(sdnotify.reloading(time.monotonic()))
             try:
                 return await self._reload()
             finally:
-                sdnotify.ready(self._status_line())
+                sdnotify.tell(sdnotify.ready(self._status_line()))
 
     async def _reload(self) -> dict[str, Any]:
         loaded = await asyncio.to_thread(load, self._options.config)

@@ -107,11 +107,6 @@ class Director:
         if probes and self._prober:
             await self._prober.hurry(probes)
 
-    def look(self) -> None:
-        """Read the table again at the next turn."""
-        self._read_at = 0.0
-        self._wake.set()
-
     # --- the task ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

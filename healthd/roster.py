@@ -13,7 +13,7 @@ from healthd.assignment import Assignment, ServerRef, assign
 from healthd.check import Outcome, Verdict
 from healthd.config.schema import Admin, CheckPlan, RealServer, ServiceConfig
 from healthd.health import Health, Phase, combine
-from healthd.model import ServiceKey
+from healthd.model import Address, ServiceKey
 from healthd.narrate import Transition
 from healthd.policy import admin_of
 from healthd.prober.base import Observation
@@ -95,6 +95,12 @@ class Roster:
     def since(self, ref: ServerRef) -> float:
         """Monotonic time of the last change of phase of any of a server's checks."""
         return max((self.healths[watch].since for watch in self.assignment.watches.get(ref, ())), default=0.0)
+
+    def missing(self) -> set[Address]:
+        """Addresses asked on behalf of servers that are down."""
+        down = {watch for watch, health in self.healths.items() if health.phase is Phase.DOWN}
+        probes = {self.assignment.probe_of[watch] for watch in down}
+        return {probe.target.address for probe in self.assignment.probes if probe.id in probes}
 
     def fold(self, observations: Iterable[Observation]) -> Folded:
         """Take over what the prober says; observations of probes that are no longer asked are dropped."""

@@ -98,7 +98,7 @@ def picture(stage: Stage) -> Group:
         table.add_column(head)
     for number, (server, real) in enumerate(zip(stage.servers, rows, strict=False), 1):
         table.add_row(str(number), f"{server.name} {server.address}", *cells(server, real))
-    events = [Text(f"{event['time'][11:23]}  {event['message']}") for event in stage.events(12)]
+    events = [Text(f"{event['at'][11:23]}  {event['message']}") for event in stage.events(12)]
     return Group(table, Panel(Group(*events), title="what happened"), Text(KEYS, style="bold"))
 
 
