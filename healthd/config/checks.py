@@ -42,7 +42,7 @@ class Shared:
 class Declared:
     """One declared check. layer: all that its table said, over what it inherits. cls: None if the type is wrong."""
 
-    name: str
+    label: str
     cls: CheckClass | None
     layer: Layer
 
@@ -65,27 +65,27 @@ def declare(given: Given, defaults: Layer, report: Report) -> tuple[Declared, ..
     for at, table in given:
         one = _declare(at, table, None, report)
         found.append(dataclasses.replace(one, layer=one.layer.over(defaults)))
-        if one.name in {other.name for other in found[:-1]}:
-            report.error(at / "name", f"a second check named '{one.name}'; give each a `name` of its own")
+        if one.label in {other.label for other in found[:-1]}:
+            report.error(at / "label", f"label: a second check called '{one.label}'; give each a label of its own")
     return tuple(found)
 
 
 def redeclare(given: Given, inherited: tuple[Declared, ...], defaults: Layer, report: Report) -> tuple[Declared, ...]:
     """The checks of one real server: the service's, with the server's own laid over them or added."""
-    checks = {one.name: one for one in inherited}
+    checks = {one.label: one for one in inherited}
     for at, table in given:
         below = _meant(table, checks)
         one = _declare(at, table, below, report)
-        checks[one.name] = dataclasses.replace(one, layer=one.layer.over(below.layer if below else defaults))
+        checks[one.label] = dataclasses.replace(one, layer=one.layer.over(below.layer if below else defaults))
     return tuple(checks.values())
 
 
 def _meant(table: Mapping[str, Any], checks: Mapping[str, Declared]) -> Declared | None:
     """The service's check that a server's own is laid over; None if it stands for itself."""
-    name, kind = table.get("name"), table.get("type")
-    if name is None and kind is None:
+    label, kind = table.get("label"), table.get("type")
+    if label is None and kind is None:
         return next(iter(checks.values())) if len(checks) == 1 else None
-    below = checks.get(name if isinstance(name, str) else str(kind))
+    below = checks.get(label if isinstance(label, str) else str(kind))
     same = below is not None and (kind is None or below.layer.values.get("type") == kind)
     return below if same else None
 
@@ -98,8 +98,8 @@ def _declare(at: At, table: Mapping[str, Any], below: Declared | None, report: R
         layer.bad |= {"type"}
     else:
         layer = decode(_all_keys(cls, at, report), table, at, report, ELSEWHERE_OF_CHECK)
-    inherited = below.name if below else str(layer.values.get("type", ""))
-    return Declared(layer.values.get("name") or inherited, cls, layer)
+    inherited = below.label if below else str(layer.values.get("type", ""))
+    return Declared(layer.values.get("label") or inherited, cls, layer)
 
 
 def _all_keys(cls: CheckClass, at: At, report: Report) -> Mapping[str, Key]:

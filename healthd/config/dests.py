@@ -12,6 +12,7 @@ from healthd.config.decode import At, Report, build, decode, keys_of
 from healthd.config.defaults import Defaults
 from healthd.config.schema import CheckPlan, Fallback, RealServer
 from healthd.config.tables import ELSEWHERE_OF_REAL, FallbackTable, RealTable, ServiceTable
+from healthd.config.virtual import name_of
 from healthd.model import Address, AddressKey, DestKey, DestSpec, Family, Forwarding, ServiceKey, Tunnel, family_of
 
 FORWARD_NAMES = {
@@ -103,7 +104,8 @@ def _plan(frame: Frame, ready: Ready, key: DestKey, report: Report) -> CheckPlan
     if frame.key is None:
         return None
     address, port = frame.virtual
-    return checks.plan(ready, Binding(frame.table.name, address, port, key.address, key.port), report)
+    name = frame.table.name or name_of(frame.key)
+    return checks.plan(ready, Binding(name, address, port, key.address, key.port), report)
 
 
 def _port_of(frame: Frame, table: RealTable, report: Report) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,6 +22,17 @@ def unusable(path: str, use: str) -> str:
         return f"{path}: {error.strerror if isinstance(error, OSError) else error}"
     if not os.access(path, os.X_OK if use == "execute" else os.R_OK):
         return f"{path} is not executable" if use == "execute" else f"{path} cannot be read"
+    return ""
+
+
+def no_account(find: Callable[[str], object], what: str, name: str | None) -> str:
+    """Why a user or group cannot be used (`find` is getpwnam or getgrnam); empty if it can."""
+    if name is None:
+        return ""
+    try:
+        find(name)
+    except KeyError:
+        return f"there is no {what} '{name}' on this machine"
     return ""
 
 

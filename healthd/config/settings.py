@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from grp import getgrnam
 from pathlib import Path as File
+from pwd import getpwnam
 from typing import Any
 
 from healthd.config import addresses
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
-from healthd.config.files import no_program
+from healthd.config.files import no_account, no_program
 from healthd.config.kinds import (
     absolute,
     account,
@@ -197,6 +199,9 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> Settings
     one = {name: _single(tree, name, table, root, report) for name, table in SINGLE.items()}
     many_of = {name: _repeated(tree, name, table, root, report) for name, table in REPEATED.items()}
     table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
+    if report.strict_files:
+        _check_account(runner.layer.where("user"), no_account(getpwnam, "user", runner.user), report)
+        _check_account(control.layer.where("group"), no_account(getgrnam, "group", control.group), report)
     return Settings(
         on_stop=one["daemon"].on_stop,
         table=TableSettings(table.netns, table.timeouts, _sync(many_of["sync"], report), table.drift, table.resync),
@@ -206,6 +211,11 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> Settings
         log=LogSettings(log.to, log.format, log.level, log.facility),
         hooks=tuple(_hook(hook, report) for hook in many_of["hook"]),
     )
+
+
+def _check_account(at: At, why: str, report: Report) -> None:
+    if why:
+        report.error(at, f"{at.path[-1]}: {why}")
 
 
 def _single(tree: Mapping[str, Any], name: str, table: type[Any], root: At, report: Report) -> Any:

@@ -131,11 +131,8 @@ def _not_toml(name: str, text: str, error: tomli.TOMLDecodeError) -> Problem:
     span = Span(number, min(error.colno, len(line) + 1))
     match error.msg:
         case "Invalid value":
-            why = (
-                "a value is missing here"
-                if not line[span.column - 1 :].strip()
-                else "not a value; texts stand in quotes"
-            )
+            missing = not line[span.column - 1 :].strip()
+            why = "a value is missing here" if missing else "not a value; texts stand in quotes"
         case "Illegal character '\n'":
             why = "the text is not closed on its line"
         case message if _AGAIN.search(message):

@@ -235,7 +235,7 @@ class CheckTable:
 
     layer: Layer
     type: str = key(_NAME_OF_CHECK, "what to ask: the name of a check", required=True)
-    name: str = key(text, "name by which a real server's check refers to this one; default: its type", "")
+    label: str = key(text, "what a real server's check calls this one by; default: its type", "")
     interval: float = key(duration(0.01), "time from one probe to the next", 5.0, shown='"5s"')
     timeout: float | None = key(
         duration(0.001), "time a probe may take; default: 2s, or half the interval if that is less"

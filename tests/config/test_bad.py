@@ -1,4 +1,4 @@
-"""Every mistake has a file in `bad/`, and beside it the exact text an operator gets; adding a case is adding two files."""
+"""Every mistake has a file in `bad/` and beside it the exact text that an operator gets; two files make a case."""
 
 from pathlib import Path
 
