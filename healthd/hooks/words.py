@@ -16,6 +16,7 @@ MESSAGE_IDS = UUID("7c1f6a0e-3f0e-4d0b-9a55-6d1f3b1f8c27")
 # Linux takes 128 KiB per variable of an environment (MAX_ARG_STRLEN) and counts all of them together.
 VARIABLE_LIMIT = 16_384
 
+_MESSAGE_IDS = {kind: uuid5(MESSAGE_IDS, kind.value).hex for kind in Kind}
 _WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.DRIFT})
 _ERRORS = frozenset({Kind.ROW_REFUSED, Kind.TABLE_LOST, Kind.PROBER_LOST, Kind.RELOAD_FAILED})
 
@@ -29,7 +30,7 @@ def level(kind: Kind) -> int:
 
 def message_id(kind: Kind) -> str:
     """MESSAGE_ID for journald: 32 hexadecimal digits, the same for ever."""
-    return uuid5(MESSAGE_IDS, kind.value).hex
+    return _MESSAGE_IDS[kind]
 
 
 def subject(event: Event) -> Hashable:

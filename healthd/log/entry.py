@@ -9,15 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from structlog.stdlib import ExtraAdder
-from structlog.typing import EventDict
-
 Plain = str | int | float | bool | None | list[str]
 RESERVED = frozenset({"at", "level", "logger", "message", "exception"})
-# Some other handler's formatter left these in the record; `logging` itself refuses them as extras.
-FORMATTED = frozenset({"message", "asctime"})
-
-_extras = ExtraAdder()
+# What every record has, and what formatters of other handlers leave in one. All else in a record are extras.
+OF_RECORDS = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +38,8 @@ class Entry:
 
 def entry_of(record: logging.LogRecord) -> Entry:
     """The entry of a record. Done by whoever logs, because what the arguments point at may change later."""
-    extras: EventDict = {"_record": record}
-    extras = dict(_extras(logging.getLogger(record.name), "", extras))
-    fields = {free(key): plain(value) for key, value in extras.items() if key[0] != "_" and key not in FORMATTED}
+    extras = {key: value for key, value in vars(record).items() if key not in OF_RECORDS}
+    fields = {free(key): plain(value) for key, value in extras.items() if not key.startswith("_")}
     message_id = str(extras.get("_message_id", ""))
     return Entry(record.created, record.levelno, record.name, message_of(record), fields, trace_of(record), message_id)
 

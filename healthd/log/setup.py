@@ -1,4 +1,4 @@
-"""Ties `logging` and structlog to one writer, as the configuration says."""
+"""Ties `logging` to one writer, as the configuration says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import structlog
 
 from healthd.config.schema import LogSettings
 from healthd.log.entry import Entry, entry_of
@@ -96,7 +94,6 @@ def configure(
     root: whose records to take, the root logger if it is None. room: lines that may wait for a slow place.
     ValueError if the settings make no sense.
     """
-    _join_structlog()
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     return Log(settings, outlets, root if root is not None else logging.getLogger(), room)
@@ -141,17 +138,3 @@ def _formats(name: str) -> tuple[Callable[[Entry], bytes], Callable[[Entry], str
         case "json":
             return as_json, lambda entry: as_json(entry).decode().rstrip("\n")
     raise ValueError(f"unknown format {name!r}; known are text, json")
-
-
-def _join_structlog() -> None:
-    """Let structlog's bound loggers speak through `logging`, with what is bound to them as extras."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.render_to_log_kwargs,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )

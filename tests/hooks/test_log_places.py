@@ -12,7 +12,6 @@ import threading
 import time
 
 import pytest
-import structlog
 
 from healthd.config.schema import LogSettings
 from healthd.events import Kind
@@ -380,22 +379,18 @@ def test_close_writes_what_waits_and_later_lines_do_no_harm(bench, tmp_path):
     assert messages(tmp_path / "log") == [str(number) for number in range(500)]
 
 
-def test_bound_loggers_of_structlog_speak_through_the_same_log(tmp_path):
-    """In the real root logger, as the daemon configures it."""
+def test_lines_of_libraries_arrive_in_the_same_log(tmp_path):
+    """By the real root logger, as the daemon configures it."""
     level = logging.getLogger().level
     log = configure(LogSettings(to=str(tmp_path / "log"), format="json"))
     try:
-        structlog.get_logger("healthd.bound").bind(service="www").warning("odd", real="10.0.0.11:80")
+        logging.getLogger("some.library").warning("odd", extra={"real": "10.0.0.11:80"})
+        logging.getLogger("aiohttp.access").info("GET /status")
         assert log.flush(GRACE)
     finally:
         log.close(GRACE)
         logging.getLogger().setLevel(level)
-        structlog.reset_defaults()
 
-    record = json.loads((tmp_path / "log").read_text())
-    assert (record["logger"], record["message"], record["service"], record["real"]) == (
-        "healthd.bound",
-        "odd",
-        "www",
-        "10.0.0.11:80",
-    )
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    record = json.loads(line)
+    assert (record["logger"], record["message"], record["real"]) == ("some.library", "odd", "10.0.0.11:80")
