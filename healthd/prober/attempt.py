@@ -76,7 +76,10 @@ class Channel(Protocol):
 
 
 class Attempt:
-    """One probe in flight. started, deadline: monotonic seconds. stalled: the engine's total when it began."""
+    """One probe in flight. started, deadline: monotonic seconds. stalled: the engine's total when it began.
+
+    optional: it waits for what need not come (`Receive.optional`).
+    """
 
     __slots__ = (
         "cancel",
@@ -86,6 +89,7 @@ class Attempt:
         "deadline",
         "flight",
         "keep",
+        "optional",
         "owner",
         "question",
         "received",
@@ -108,6 +112,7 @@ class Attempt:
         self.sent = 0
         self.received = 0
         self.keep = False
+        self.optional = False
         self.conversation: Conversation | None = None
         self.channel: Channel | None = None
         self.cancel: Callable[[], object] | None = None

@@ -144,7 +144,11 @@ class Engine:
                     break
                 late.append(attempt)
             for attempt in late:
-                self.finish(attempt, self._too_late(attempt, now, why_stalled))
+                verdict = self._too_late(attempt, now, why_stalled)
+                if attempt.optional and verdict.outcome is Outcome.FAIL:
+                    self._tell_silence(attempt)
+                if attempt.flight is not None:
+                    self.finish(attempt, verdict)
 
     def next_deadline(self) -> float | None:
         """The first deadline of all attempts in flight."""
@@ -272,6 +276,11 @@ class Engine:
             conversation.close()
         except Exception as error:  # noqa: BLE001 - its `finally` is as much ours as the rest of it
             self.bugs.verdict(error, attempt.question.check)
+
+    def _tell_silence(self, attempt: Attempt) -> None:
+        """At its deadline, tell a conversation to which silence is an answer; it ends now or is too late after all."""
+        assert attempt.conversation is not None
+        self._drive(attempt, attempt.conversation.send, None)
 
     def _too_late(self, attempt: Attempt, now: float, why_stalled: str) -> Verdict:
         slept = self.stalled - attempt.stalled

@@ -103,6 +103,7 @@ def send(_engine: Engine, attempt: Attempt, step: Send) -> Wait | None:
 
 def receive(_engine: Engine, attempt: Attempt, step: Receive) -> bytes | Wait:
     """Wait for data."""
+    attempt.optional = step.optional
     return attempt.channel.receive(step.limit)  # type: ignore[union-attr]
 
 
