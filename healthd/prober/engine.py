@@ -31,6 +31,7 @@ from healthd.prober.attempt import WAIT, Attempt, Question, late_detail
 from healthd.prober.base import Runner
 from healthd.prober.bugs import Bugs
 from healthd.prober.contexts import Contexts
+from healthd.prober.echo import EchoPorts
 from healthd.prober.shared import Shared
 from healthd.prober.sockets import namespace_path
 from healthd.prober.tasks import begin_task
@@ -88,6 +89,7 @@ class Engine:
         self._flights: dict[float, dict[Attempt, None]] = {}
         self._tired: deque[tuple[Attempt, Any]] = deque()
         self.shared = Shared(self)
+        self.echoes = EchoPorts(self)
         self.contexts = Contexts(clock)
         self.tasks: set[asyncio.Task[object]] = set()
         self._handlers = steps.HANDLERS
@@ -172,6 +174,7 @@ class Engine:
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=CLOSING)
         self.shared.close()
+        self.echoes.close()
         self._epoll.close()
 
     # --- what channels call ---

@@ -82,7 +82,7 @@ class Conversing:
 
     def fail(self, code: int, sent: bytes) -> None:
         """An ICMP error came for a datagram that began with `sent`."""
-        if self.attempt is not None and self.last.startswith(sent):
+        if code and self.attempt is not None and self.last.startswith(sent):
             self.port.engine.throw(self.attempt, classify.came_back(code, "receiving"))
 
     def close(self, hard: bool) -> None:
@@ -121,18 +121,7 @@ class SharedPort:
 
     def send(self, data: bytes, address: SocketAddress) -> None:
         """Send a datagram; what is in the way of it and not its own is read first."""
-        for _ in range(TRIES):
-            try:
-                self._sock.sendto(data, address)
-            except BlockingIOError:
-                raise Inconclusive("no room left in the send buffer; see net.core.wmem_max") from None
-            except OSError as error:
-                code = error.errno or 0
-                if not self._read_error():
-                    break
-            else:
-                return
-        raise classify.refused_here(code, "sending")
+        send_past_errors(self._sock, data, address, self._read_error)
 
     def ready(self, events: int) -> None:
         """Datagrams or errors have come."""
@@ -156,14 +145,12 @@ class SharedPort:
 
     def _read_error(self) -> bool:
         """Take one error off the queue; False if there is none."""
-        try:
-            sent, ancillary, _, peer = self._sock.recvmsg(2048, 512, MSG_ERRQUEUE)
-        except OSError:
+        error = take_error(self._sock)
+        if error is None:
             return False
-        code = error_of(ancillary)
-        if code and code != errno.EMSGSIZE:  # that one is path MTU discovery at work; the kernel has noted it
-            for member in tuple(self._peers.get(peer_of(peer), ())):
-                member.fail(code, sent)
+        code, sent, peer = error
+        for member in tuple(self._peers.get(peer, ())):
+            member.fail(code, sent)
         return True
 
 
@@ -211,6 +198,35 @@ def prepare(sock: _socket.socket, family: int) -> None:
         sock.setsockopt(_socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     for option in (_socket.SO_RCVBUF, _socket.SO_SNDBUF):
         sock.setsockopt(_socket.SOL_SOCKET, option, BUFFER)
+
+
+def send_past_errors(sock: _socket.socket, data: bytes, address: SocketAddress, read_error: Callable[[], bool]) -> None:
+    """Send a datagram; errors of others that are in the way are read with `read_error` first."""
+    for _ in range(TRIES):
+        try:
+            sock.sendto(data, address)
+        except BlockingIOError:
+            raise Inconclusive("no room left in the send buffer; see net.core.wmem_max") from None
+        except OSError as error:
+            code = error.errno or 0
+            if not read_error():
+                break
+        else:
+            return
+    raise classify.refused_here(code, "sending")
+
+
+def take_error(sock: _socket.socket) -> tuple[int, bytes, Peer] | None:
+    """One error of the socket's queue: errno, the beginning of what was sent, to whom; None if there is none.
+
+    EMSGSIZE is no error but path MTU discovery at work, which the kernel has noted: its errno is given as 0.
+    """
+    try:
+        sent, ancillary, _, peer = sock.recvmsg(2048, 512, MSG_ERRQUEUE)
+    except OSError:
+        return None
+    code = error_of(ancillary)
+    return (0 if code == errno.EMSGSIZE else code), sent, peer_of(peer)
 
 
 def error_of(ancillary: list[tuple[int, int, bytes]]) -> int:

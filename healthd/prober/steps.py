@@ -11,6 +11,7 @@ from healthd.check import (
     Connect,
     Connected,
     Datagram,
+    Echo,
     Inconclusive,
     Keep,
     Ran,
@@ -112,6 +113,13 @@ def keep(_engine: Engine, attempt: Attempt, _step: Keep) -> None:
     attempt.keep = True
 
 
+def echo(engine: Engine, attempt: Attempt, step: Echo) -> Wait:
+    """Send one ICMP echo request and wait for its reply."""
+    _leave(attempt)
+    engine.check_namespace(attempt.question.target)
+    return engine.echoes.ask(attempt, step.payload)
+
+
 def run(engine: Engine, attempt: Attempt, step: Run) -> Wait:
     """Have the runner run a program."""
     if engine.runner is None:
@@ -144,5 +152,6 @@ HANDLERS: Mapping[type, Callable[[Engine, Attempt, Any], Any]] = {
     Send: send,
     Receive: receive,
     Keep: keep,
+    Echo: echo,
     Run: run,
 }
