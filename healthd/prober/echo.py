@@ -2,8 +2,8 @@
 
 A reply is matched by its source, our id and sequence number, and eight random bytes at the front of the payload that
 nobody else knows. The kernel drops for us what is not an echo reply with our id, so several probers and every other
-ping of this machine do not disturb each other. Where raw sockets are not allowed, the kernel's own ping sockets do the same
-(net.ipv4.ping_group_range); there the kernel chooses the id. ICMP errors come through the error queue.
+ping of this machine do not disturb each other. Where raw sockets are not allowed, the kernel's own ping sockets do the
+same (net.ipv4.ping_group_range); there the kernel chooses the id. ICMP errors come through the error queue.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +90,7 @@ async def test_two_conversations_with_one_server_on_a_shared_port_get_both_answe
         checks = [(Udp(b"%03d" % n, b"%03d" % n, own_port=False), server.target) for n in range(40)]
         async with stage() as prober:
             said = await prober.all(checks)
-    assert [one.detail for one in said] == ["%03d" % n for n in range(40)]
+    assert [one.detail for one in said] == [f"{n:03d}" for n in range(40)]
 
 
 @PORTS
@@ -139,9 +140,9 @@ async def test_an_echo_from_a_source_address_works():
     assert (await verdict(Ping(), target)).outcome is Outcome.PASS
 
 
-@pytest.mark.parametrize(("data", "sum"), [(b"", 0xFFFF), (b"\0\1\xf2\3\xf4\xf5\xf6\xf7", 0x220D), (b"\xff", 0x00FF)])
-def test_the_internet_checksum_is_that_of_rfc_1071(data, sum):
-    assert checksum(data) == sum
+@pytest.mark.parametrize(("data", "total"), [(b"", 0xFFFF), (b"\0\1\xf2\3\xf4\xf5\xf6\xf7", 0x220D), (b"\xff", 0x00FF)])
+def test_the_internet_checksum_is_that_of_rfc_1071(data, total):
+    assert checksum(data) == total
 
 
 UNPRIVILEGED = """
@@ -162,9 +163,9 @@ print(verdict.outcome.value, verdict.detail)
 @pytest.mark.parametrize("allowed", [True, False])
 def test_without_privilege_the_kernels_ping_socket_is_used_or_the_remedy_named(address, allowed, tmp_path):
     program = tmp_path / "ping.py"
-    root = os.getcwd()
+    root = str(Path.cwd())
     program.write_text(UNPRIVILEGED.format(root=root, address=address))
-    os.chmod(tmp_path, 0o755)
+    tmp_path.chmod(0o755)
     span = "0 2147483647" if allowed else "1 0"
     script = f'ip link set lo up && echo {span} > /proc/sys/net/ipv4/ping_group_range && exec "$0" "$1"'
     command = ["unshare", "--net", "sh", "-c", script, sys.executable, str(program)]
