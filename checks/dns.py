@@ -24,7 +24,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.reversename
 
-from checks.rules import between, regex, text_pattern
+from checks.rules import between, text_pattern, text_regex
 from healthd.check import (
     REQUIRED,
     CheckFailed,
@@ -105,7 +105,9 @@ class DnsCheck:
         rule=between(0, 65535),
     )
     expect: str | None = option(
-        None, "regular expression that must match somewhere in one of the records, as a zone file writes it", rule=regex
+        None,
+        "regular expression that must match somewhere in one of the records, as a zone file writes it",
+        rule=text_regex,
     )
     answers: tuple[str, ...] = option((), "the records that must be answered, all and no others, as in a zone file")
     authoritative: bool = option(False, "the answer must be authoritative (AA)")
@@ -160,6 +162,11 @@ class DnsCheck:
             return dns.rdata.from_text(group, kind, text, origin=dns.name.root, relativize=False).to_digestable()
         except dns.exception.DNSException as error:
             raise ValueError(f"answers: {text!r} is not a record of type {kind}: {error}") from None
+
+    @property
+    def usual_port(self) -> int:
+        """The port where nobody names one."""
+        return 853 if self.tls else 53
 
     def converse(self, target: Target) -> Conversation:
         """Ask and judge."""

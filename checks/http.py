@@ -141,9 +141,14 @@ class HttpCheck:
         body = None if method == "GET" != self.method else self.body
         return build(method, path, self.version, pairs, body)
 
+    @property
+    def usual_port(self) -> int:
+        """The port where nobody names one."""
+        return 443 if self.tls else 80
+
     def converse(self, target: Target) -> Conversation:
         """Ask, follow redirects that stay, and judge the answer."""
-        host = self._host or authority(target, 443 if self.tls else 80)
+        host = self._host or authority(target, self.usual_port)
         request = Send(self._request.to(host))
         if self._brief:
             yield self._connect

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import AnyStr
 
 from healthd.check import CheckFailed, Reason, shown
 
@@ -26,19 +27,30 @@ def regex(text: str | None) -> str | None:
 
 def pattern(text: str) -> re.Pattern[bytes]:
     """A text compiled to match bytes, its letters as UTF-8."""
-    try:
-        return re.compile(text.encode())
-    except re.error as error:
-        where = "" if error.pos is None else f" at position {error.pos}"
-        raise ValueError(f"is not a regular expression: {error.msg}{where} in {text!r}") from None
-    except (OverflowError, RecursionError) as error:
-        raise ValueError(f"is not a usable regular expression: {error} in {text!r}") from None
+    return _compiled(text.encode())
+
+
+def text_regex(text: str | None) -> str | None:
+    """A regular expression over text; the text itself if it compiles."""
+    if text is not None:
+        text_pattern(text)
+    return text
 
 
 def text_pattern(text: str) -> re.Pattern[str]:
-    """A text compiled to match text; the same rules, for answers that are text already."""
-    pattern(text)
-    return re.compile(text)
+    """A text compiled to match text, for answers that are text already."""
+    return _compiled(text)
+
+
+def _compiled(source: AnyStr) -> re.Pattern[AnyStr]:
+    shown = source if isinstance(source, str) else source.decode()
+    try:
+        return re.compile(source)
+    except re.error as error:
+        where = "" if error.pos is None else f" at position {error.pos}"
+        raise ValueError(f"is not a regular expression: {error.msg}{where} in {shown!r}") from None
+    except (OverflowError, RecursionError, ValueError) as error:
+        raise ValueError(f"is not a usable regular expression: {error} in {shown!r}") from None
 
 
 def hex_mask(text: str | None) -> str | None:
