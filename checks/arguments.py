@@ -95,12 +95,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _help(field: dataclasses.Field[Any], hint: Any) -> str:
-    default: Any = field.default
+    default = field.default
     told = "; may be given several times" if hint in _LISTS else ""
     told += "" if default in (dataclasses.MISSING, None, "", b"", ()) else f" (default: {_text(default)})"
     if field.metadata["secret"]:
         told += f"; better in the environment as {_variable(field.name)}"
-    return (field.metadata["doc"] + told).replace("%", "%%")
+    text: str = field.metadata["doc"] + told
+    return text.replace("%", "%%")
 
 
 def _text(value: Any) -> str:
