@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 
@@ -36,6 +37,9 @@ from healthd.teller import Teller
 
 CONFLICT_ROUNDS = 4
 SLOT = 8
+LONGEST_BREATH = 0.1
+"""Most seconds of rest after a turn; it is as long as the turn was. So in a flood of verdicts more of them become one
+plan, and whoever else shares the loop gets as much of it as the director."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 
 
@@ -113,7 +117,9 @@ class Director:
         """Keep the table true until cancelled."""
         while True:
             await self._wait()
+            began = self._clock()
             await self.turn()
+            await asyncio.sleep(min(self._clock() - began, LONGEST_BREATH))
 
     async def turn(self) -> None:
         """Do once all there is to do now."""
@@ -284,8 +290,8 @@ class Director:
     def state(self, service: ServiceConfig, real: RealServer) -> ServerState:
         """What policy needs to know of a server."""
         ref = (service.key, real.key)
-        refused = self.ledger.is_refused(*ref)
-        return ServerState(self.roster.phase(ref), self.roster.asked(ref), self.roster.admin(ref), refused)
+        state = self.roster.state(ref)
+        return replace(state, refused=True) if self.ledger.is_refused(*ref) else state
 
     def _table_is_lost(self, error: TableUnavailable) -> None:
         self._retry_at = self._clock() + self._backoff

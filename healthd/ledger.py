@@ -56,6 +56,8 @@ class Ledger:
 
     def is_refused(self, service: ServiceKey, dest: DestKey) -> bool:
         """True if the table would not take the row that would let clients reach this destination."""
+        if not self.refusals:
+            return False
         row = self.row(service, dest)
         if row is not None and row.weight > 0:
             return False

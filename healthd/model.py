@@ -2,7 +2,8 @@
 
 Three kinds of thing, kept apart on purpose:
 
-* *keys* (`AddressKey`, `FwmarkKey`, `DestKey`) say which row is meant,
+* *keys* (`AddressKey`, `FwmarkKey`, `DestKey`) say which row is meant; they are looked up all the time and therefore
+  know their hash (that of an address object is slow),
 * *specs* (`ServiceSpec`, `DestSpec`) say what the row is like and are compared whole,
 * *counters* (`Counters`, `Connections`) are what the kernel counted and are in neither.
 
@@ -98,6 +99,13 @@ class AddressKey:
     protocol: Protocol
     address: Address
     port: int
+    hashed: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hashed", hash((self.protocol.value, int(self.address), self.port)))
+
+    def __hash__(self) -> int:
+        return self.hashed
 
     @property
     def family(self) -> Family:
@@ -140,6 +148,13 @@ class DestKey:
 
     address: Address
     port: int
+    hashed: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hashed", hash((int(self.address), self.port)))
+
+    def __hash__(self) -> int:
+        return self.hashed
 
     @property
     def rank(self) -> tuple[int, int, int]:

@@ -75,7 +75,7 @@ def _plan_dests(
 ) -> tuple[list[RowOp], list[RowOp]]:
     grow: list[RowOp] = []
     shrink: list[RowOp] = []
-    for dest in _in_order(want):
+    for dest in _in_order(dest for dest, row in want.items() if row is not have.get(dest)):
         new, old = want[dest], have.get(dest)
         if old is None:
             grow.append(AddDest(key, dest, new))

@@ -65,6 +65,9 @@ def admin_of(service: Admin, server: Admin) -> Admin:
     return min(service, server, key=strongest_first.index)
 
 
+UNTROUBLED = ServerState(Phase.UP)
+
+
 def reasons(state: ServerState) -> frozenset[Because]:
     """Why a server is not at full weight; empty if it is."""
     found = set()
@@ -98,6 +101,8 @@ def adopted(config: ServiceConfig, real: RealServer, check: CheckPlan, row: Dest
 
 def wanted_row(spec: DestSpec, state: ServerState, on_failure: OnFailure, have: DestSpec | None) -> DestSpec | None:
     """The row a server should have; None: no row. have: the one it has."""
+    if state == UNTROUBLED:
+        return spec
     because = reasons(state)
     if because & {Because.FAILED, Because.MAINTENANCE}:
         return None if on_failure is OnFailure.REMOVE else replace(spec, weight=0)

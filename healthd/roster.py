@@ -15,7 +15,7 @@ from healthd.config.schema import Admin, CheckPlan, RealServer, ServiceConfig
 from healthd.health import Health, Phase, combine
 from healthd.model import Address, ServiceKey
 from healthd.narrate import Transition
-from healthd.policy import admin_of
+from healthd.policy import ServerState, admin_of
 from healthd.prober.base import Observation
 
 UNSURE_AFTER = 3
@@ -34,7 +34,7 @@ class Folded:
 class Roster:
     """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch.
 
-    admin_told: what people were last told that the operator wants of each server.
+    admin_told: what people were last told that the operator wants of each server. admin_news: where that has changed.
     """
 
     services: dict[ServiceKey, ServiceConfig] = field(default_factory=dict)
@@ -45,6 +45,8 @@ class Roster:
     unsure: dict[int, int] = field(default_factory=dict)
     transitions: dict[ServerRef, Transition] = field(default_factory=dict)
     admin_told: dict[ServerRef, Admin] = field(default_factory=dict)
+    admin_news: set[ServerRef] = field(default_factory=set)
+    _states: dict[ServerRef, ServerState] = field(default_factory=dict)
 
     def replace(self, services: Iterable[ServiceConfig], adopted: Callable[[ServerRef, CheckPlan], Health]) -> None:
         """Take over another configuration. adopted: health of a server that is new; the others keep theirs."""
@@ -63,6 +65,7 @@ class Roster:
         watches = [watch for probe in self.assignment.probes for watch in probe.watches]
         self.healths = {watch.id: watch.health for watch in watches}
         self._forget_others()
+        self._states.clear()
         for ref, (phase, asked, _) in known.items():
             if ref in self.reals:
                 self._note(ref, (phase, asked), None)
@@ -73,10 +76,18 @@ class Roster:
         self.unsure = {watch: count for watch, count in self.unsure.items() if watch in self.healths}
         self.transitions = {ref: change for ref, change in self.transitions.items() if ref in self.reals}
         self.admin_told = {ref: self.admin_told.get(ref, self.admin(ref)) for ref in self.reals}
+        self.admin_news = {ref for ref, told in self.admin_told.items() if told is not self.admin(ref)}
 
     def admin(self, ref: ServerRef) -> Admin:
         """What the operator wants of a server."""
         return admin_of(self.services[ref[0]].admin, self.reals[ref].admin)
+
+    def state(self, ref: ServerRef) -> ServerState:
+        """What policy needs to know of a server, as far as it is known here; worked out anew only after a change."""
+        state = self._states.get(ref)
+        if state is None:
+            state = self._states[ref] = ServerState(self.phase(ref), self.asked(ref), self.admin(ref))
+        return state
 
     def phase(self, ref: ServerRef) -> Phase:
         """Phase of a server by all its checks together."""
@@ -124,6 +135,7 @@ class Roster:
             return False
         before = self._standing(ref)
         self.healths[watch] = health
+        self._states.pop(ref, None)
         return self._note(ref, before, observation.verdict)
 
     def _note(self, ref: ServerRef, before: tuple[Phase, int | None], verdict: Verdict | None) -> bool:

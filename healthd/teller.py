@@ -85,7 +85,7 @@ class Teller:
                 self._fallback(self._roster.services[key], done)
         for ref in [ref for ref in self._roster.transitions if ref[0] in wanted]:
             self._transition(ref, wanted[ref[0]], done)
-        for ref in [ref for ref in self._roster.admin_told if ref[0] in wanted]:
+        for ref in [ref for ref in self._roster.admin_news if ref[0] in wanted]:
             self._admin(ref, wanted[ref[0]], done)
 
     def _service(self, key: ServiceKey) -> None:
@@ -113,10 +113,10 @@ class Teller:
         self._emit(narrate.server_changed(service, real, change, row, done, self._wall()))
 
     def _admin(self, ref: ServerRef, wanted: Service | None, done: narrate.Effects) -> None:
-        admin = self._roster.admin(ref)
-        if self._roster.admin_told[ref] is admin or not self._is_settled(ref, wanted):
+        if not self._is_settled(ref, wanted):
             return
-        self._roster.admin_told[ref] = admin
+        self._roster.admin_news.discard(ref)
+        self._roster.admin_told[ref] = self._roster.admin(ref)
         service, real, row = self._roster.services[ref[0]], self._roster.reals[ref], self._ledger.row(*ref)
         self._emit(narrate.server_admin(service, real, self._roster.phase(ref), row, done, self._wall()))
 
