@@ -92,8 +92,8 @@ class RunnerClient:
             if packet:
                 self._tell(packet)
                 return
-        except BlockingIOError:
-            return
+        except (BlockingIOError, ConnectionResetError):
+            return  # a reset (it ended without reading all) comes before what it said last, and is told once
         except (OSError, wire.Malformed):
             pass  # a runner that cannot be understood is as good as gone
         self._give_up()

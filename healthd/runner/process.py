@@ -107,8 +107,8 @@ class RunnerProcess:
             return
         try:
             packet = self._child.control.recv(wire.MAX_PACKET)
-        except BlockingIOError:
-            return
+        except (BlockingIOError, ConnectionResetError):
+            return  # a reset (it ended without reading all) comes before what it said last, and is told once
         except OSError:
             packet = b""
         self._hear(packet)

@@ -39,6 +39,16 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def open_files(pid: int) -> list[str]:
+    """What a process has open, as /proc/PID/fd says."""
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def inode_of(path: str) -> int:
+    """Number of the inode of a file."""
+    return Path(path).stat().st_ino
+
+
 def is_root() -> bool:
     """True if we may do what only root may."""
     return os.geteuid() == 0

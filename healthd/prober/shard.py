@@ -1,0 +1,358 @@
+"""One prober process as the director sees it: started, told what to ask, heard, watched over, started again.
+
+Neither side waits for the other. What the prober is to be told is kept as it should be, not as a list of what happened
+(the assignment, who is to be hurried), so a prober that does not read costs nothing but its own place in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from healthd.backoff import Backoff
+from healthd.children import Child, Log, start
+from healthd.health import Health
+from healthd.privileges import Capabilities, Capability, PrivilegeError, needed
+from healthd.prober import orders, wire
+from healthd.prober.base import Observation, Probe, Summary
+
+TICK = 1.0
+START_PATIENCE = 30.0
+"""Seconds until a new process must have said its first word: a machine may be busy."""
+
+_ABOUT_TO_END = 0.1
+_END_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a shard is for, and what it may. netns: namespace it asks from. number: of the shards of that namespace.
+
+    keep: capabilities of the process. user: whom it becomes, None for who we are.
+    """
+
+    netns: str | None
+    number: int
+    keep: Capabilities
+    user: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Text for logs: prober 0, prober 0 in blue."""
+        marks = " for marked probes" if Capability.NET_ADMIN in self.keep else ""
+        return f"prober {self.number}{marks}" + (f" in {self.netns}" if self.netns else "")
+
+
+def settle(future: asyncio.Future[None]) -> None:
+    """Let those go on who wait for it."""
+    if not future.done():
+        future.set_result(None)
+
+
+class Listener(Protocol):
+    """Whom a shard tells."""
+
+    def observed(self, batch: Sequence[Observation]) -> None:
+        """Observations of probes that are the shard's."""
+        ...
+
+    def summarised(self, shard: Shard, summary: Summary) -> None:
+        """A summary."""
+        ...
+
+    def lost(self, shard: Shard, why: str) -> None:
+        """The process is gone and is being started again."""
+        ...
+
+    def runner_wanted(self, shard: Shard, wanted: wire.RunnerWanted) -> None:
+        """The process has scripts to run; answer with `give_runner`."""
+        ...
+
+
+class Shard:
+    """Keeps one prober process going; `close` it at the end. Needs a running loop.
+
+    in_flight: most probes at once. silence: seconds that the process may say nothing.
+    """
+
+    def __init__(self, place: Place, listener: Listener, *, in_flight: int, silence: float, log: Log) -> None:
+        self.place = place
+        self._listener = listener
+        self._in_flight = in_flight
+        self._silence = silence
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._backoff = Backoff()
+        self._probes: Sequence[Probe] = ()
+        self._watches: dict[int, frozenset[int]] = {}
+        self._healths: dict[int, Health] = {}
+        self._child: Child | None = None
+        self._assembler = wire.Assembler()
+        self._unheard = 0
+        self._patience = silence
+        self._gone: asyncio.Future[str] = self._loop.create_future()
+        self._news = asyncio.Event()
+        self._stale = False
+        self._hurried: set[int] = set()
+        self._orders: deque[tuple[orders.Order, socket.socket | None]] = deque()
+        self._questions: dict[int, tuple[list[Observation], asyncio.Future[Sequence[Observation]]]] = {}
+        self._asked = 0
+        self._keeper = self._loop.create_task(self._keep())
+
+    # --- what the prober is told ---
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while there is a process."""
+        return self._child.pid if self._child else None
+
+    def assign(self, probes: Sequence[Probe]) -> None:
+        """Replace the assignment. Healths of watches that it has already are kept."""
+        self._probes = probes
+        self._watches = {probe.id: frozenset(watch.id for watch in probe.watches) for probe in probes}
+        self._healths = {
+            watch.id: self._healths.get(watch.id, watch.health) for probe in probes for watch in probe.watches
+        }
+        self._hurried &= self._watches.keys()
+        self._stale = True
+        self._news.set()
+
+    def hurry(self, probes: Collection[int]) -> None:
+        """Ask those of these that are ours soon."""
+        self._hurried |= self._watches.keys() & set(probes)
+        self._news.set()
+
+    async def latest(self, patience: float) -> Sequence[Observation]:
+        """The last observations; none from a process that does not answer within `patience` seconds."""
+        self._asked += 1
+        number = self._asked
+        answer: asyncio.Future[Sequence[Observation]] = self._loop.create_future()
+        self._questions[number] = ([], answer)
+        self._order(orders.Tell(number))
+        try:
+            return await asyncio.wait_for(answer, patience)
+        except TimeoutError:
+            return ()
+        finally:
+            del self._questions[number]
+
+    def give_runner(self, wanted: wire.RunnerWanted, runner: socket.socket | str) -> None:
+        """Answer to `Listener.runner_wanted`: a socket to a runner, or why there is none."""
+        if isinstance(runner, str):
+            self._order(orders.TakeRunner(wanted.user, wanted.netns, runner))
+        else:
+            self._order(orders.TakeRunner(wanted.user, wanted.netns, None), runner)
+
+    async def close(self) -> None:
+        """End the process."""
+        child, self._child = self._child, None
+        self._keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeper
+        if child is not None:
+            await child.leave(_END_PATIENCE)
+
+    def _order(self, order: orders.Order, sock: socket.socket | None = None) -> None:
+        self._orders.append((order, sock))
+        self._news.set()
+
+    # --- its life ---
+
+    async def _keep(self) -> None:
+        """Have a process, for ever."""
+        while True:
+            await asyncio.sleep(max(0.0, self._backoff.remaining(self._loop.time())))
+            why = await self._live()
+            self._backoff.failed(self._loop.time())
+            self._listener.lost(self, f"{self.place.name} {why}")
+
+    async def _live(self) -> str:
+        """One process, from start to end. Returns how it ended."""
+        try:
+            self._child = child = self._start()
+        except (OSError, PrivilegeError) as error:
+            return f"cannot be started: {error}"
+        self._gone = self._loop.create_future()
+        self._assembler = wire.Assembler()
+        self._unheard = 0
+        self._patience = max(START_PATIENCE, self._silence)
+        self._stale = True
+        self._news.set()
+        self._loop.add_reader(child.control, self._read, child.control)
+        teller = self._loop.create_task(self._tell(child.control))
+        watcher = self._loop.create_task(self._watch())
+        try:
+            why = await self._gone
+        finally:
+            self._loop.remove_reader(child.control)
+            teller.cancel()
+            watcher.cancel()
+            await asyncio.gather(teller, watcher, return_exceptions=True)
+            self._drop_orders()
+        self._child = None
+        ended = child.end(0.0 if why else _ABOUT_TO_END)
+        return why or ended
+
+    def _start(self) -> Child:
+        place = self.place
+        lend = needed(user=place.user, netns=place.netns, keep=place.keep)
+        keep = ",".join(sorted(capability.name for capability in place.keep))
+        arguments = [place.user or "", place.netns or "", keep, str(self._in_flight), str(os.getpid())]
+        return start("healthd.prober.process", arguments, name=place.name, lend=lend, small=False, log=self._log)
+
+    def _drop_orders(self) -> None:
+        """What was for that process alone."""
+        while self._orders:
+            _, sock = self._orders.popleft()
+            if sock is not None:
+                sock.close()
+        for _, answer in self._questions.values():
+            if not answer.done():
+                answer.set_result(())
+
+    async def _watch(self) -> None:
+        """Counted in ticks of ours, so that it is not blamed for a time in which we were stopped."""
+        while self._unheard * TICK < self._patience:
+            await asyncio.sleep(TICK)
+            self._unheard += 1
+        self._lose(f"did not answer for {self._patience:g} s")
+
+    def _lose(self, why: str) -> None:
+        if not self._gone.done():
+            self._gone.set_result(why)
+
+    # --- telling ---
+
+    async def _tell(self, control: socket.socket) -> None:
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self._tell_all(control)
+        except OSError:
+            pass  # it has gone, which `_read` finds and says
+
+    async def _tell_all(self, control: socket.socket) -> None:
+        while self._orders or self._stale or self._hurried:
+            if self._orders:
+                order, sock = self._orders.popleft()
+                await self._send(control, order, sock)
+            elif self._stale:
+                await self._send_assignment(control)
+            else:
+                hurried, self._hurried = self._hurried, set()
+                await self._send(control, orders.Hurry(tuple(sorted(hurried))))
+
+    async def _send_assignment(self, control: socket.socket) -> None:
+        self._stale = False
+        for part in orders.assignment(self._probes, self._healths):
+            await self._send(control, part)
+            await asyncio.sleep(0)
+            if self._stale:
+                return  # there is a newer one already
+
+    async def _send(self, control: socket.socket, order: orders.Order, sock: socket.socket | None = None) -> None:
+        *most, last = wire.packets(orders.dump(order))
+        try:
+            for packet in most:
+                await self._send_packet(control, packet, ())
+            await self._send_packet(control, last, (sock.fileno(),) if sock else ())
+        finally:
+            if sock is not None:
+                sock.close()
+
+    async def _send_packet(self, control: socket.socket, packet: bytes, fds: Sequence[int]) -> None:
+        while True:
+            try:
+                socket.send_fds(control, [packet], list(fds)) if fds else control.send(packet)
+            except BlockingIOError:
+                await self._writable(control)
+            else:
+                return
+
+    async def _writable(self, control: socket.socket) -> None:
+        writable = self._loop.create_future()
+        self._loop.add_writer(control, settle, writable)
+        try:
+            await writable
+        finally:
+            self._loop.remove_writer(control)
+
+    # --- hearing ---
+
+    def _read(self, control: socket.socket) -> None:
+        """Read one packet; what it says has been checked to the last field before anything is done with it."""
+        try:
+            packet = control.recv(wire.FRAGMENT + 2)
+            message = self._assembler.feed(packet) if packet else None
+            if message is not None:
+                self._hear(wire.decode(message))
+        except (BlockingIOError, ConnectionResetError):
+            return  # a reset (it ended without reading all) comes before what it said last, and is told once
+        except wire.Malformed as error:
+            self._loop.remove_reader(control)
+            self._lose(f"sent what no prober sends ({error}) and was killed")
+        except OSError as error:
+            self._loop.remove_reader(control)
+            self._lose(f"cannot be heard: {error.strerror}")
+        else:
+            if not packet:
+                self._loop.remove_reader(control)
+                self._lose("")
+
+    def _hear(self, message: wire.Message) -> None:
+        self._unheard = 0
+        self._patience = self._silence
+        match message:
+            case wire.Ready(kept):
+                self._backoff.succeeded(self._loop.time())
+                self._complain(kept)
+            case wire.Refused(why):
+                self._lose(f"cannot work: {why}")
+            case wire.Observed(batch):
+                self._take(batch)
+            case wire.Summarised(summary):
+                self._listener.summarised(self, summary)
+            case wire.Latest(number, last, batch):
+                self._collect(number, last, batch)
+            case wire.RunnerWanted():
+                self._listener.runner_wanted(self, message)
+
+    def _complain(self, kept: Collection[str]) -> None:
+        missing = sorted(f"CAP_{one.name}" for one in self.place.keep if one.name not in kept)
+        if missing:
+            self._log(
+                f"{self.place.name} runs without {', '.join(missing)}: "
+                "checks by ping, and probes with a mark or an interface, cannot be done"
+            )
+
+    def _take(self, batch: Sequence[Observation]) -> None:
+        ours = [self._known(one) for one in batch if one.probe in self._watches]
+        for one in ours:
+            self._healths.update(one.healths)
+        if ours:
+            self._listener.observed(ours)
+
+    def _known(self, one: Observation) -> Observation:
+        """Without watches that we have taken from it meanwhile."""
+        ours = self._watches[one.probe]
+        if all(watch in ours for watch, _ in one.healths):
+            return one
+        return replace(one, healths=tuple(pair for pair in one.healths if pair[0] in ours))
+
+    def _collect(self, number: int, last: bool, batch: Sequence[Observation]) -> None:
+        question = self._questions.get(number)
+        if question is None:
+            return
+        collected, answer = question
+        collected += (self._known(one) for one in batch if one.probe in self._watches)
+        if len(collected) > len(self._watches):
+            raise wire.Malformed("more answers than probes")
+        if last and not answer.done():
+            answer.set_result(collected)
