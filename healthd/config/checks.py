@@ -97,17 +97,9 @@ def _declare(at: At, table: Mapping[str, Any], below: Declared | None, report: R
         layer = decode(keys, {name: value for name, value in table.items() if name in keys}, at, report)
         layer.bad |= {"type"}
     else:
-        layer = decode(_all_keys(cls, at, report), table, at, report, ELSEWHERE_OF_CHECK)
+        layer = decode({**option_keys(cls), **keys}, table, at, report, ELSEWHERE_OF_CHECK)
     inherited = below.label if below else str(layer.values.get("type", ""))
     return Declared(layer.values.get("label") or inherited, cls, layer)
-
-
-def _all_keys(cls: CheckClass, at: At, report: Report) -> Mapping[str, Key]:
-    try:
-        return {**option_keys(cls), **keys_of(CheckTable)}
-    except Unsupported as error:
-        report.error(at / "type", f"type: this check cannot be configured: {error}")
-        return keys_of(CheckTable)
 
 
 def _class(at: At, table: Mapping[str, Any], report: Report) -> CheckClass | None:
@@ -118,13 +110,17 @@ def _class(at: At, table: Mapping[str, Any], report: Report) -> CheckClass | Non
         return None
     try:
         name = take(one.kind, table["type"], at, "type", report)
-        return registry.check_class(name)
+        found = registry.check_class(name)
+        option_keys(found)
+        return found
     except Told:
         return None
     except registry.UnknownCheck:
         _unknown_type(at, table["type"], report)
     except ImportError as error:
         report.error(at / "type", f"type: {_not_installed(table['type'], error)}", found=table["type"])
+    except Unsupported as error:
+        report.error(at / "type", f"type: this check cannot be configured: {error}", found=table["type"])
     return None
 
 

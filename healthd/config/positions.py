@@ -140,8 +140,16 @@ class _Scanner:
         start = self.at
         raw = self.take(_STRING if self.text[start : start + 1] in {'"', "'"} else _BARE)
         self.skip(_SPACE)
-        name = raw if raw[0] not in "\"'" else next(iter(tomli.loads(f"{raw} = 0")))
-        return name, (start, start + len(raw))
+        return self.name(raw), (start, start + len(raw))
+
+    def name(self, raw: str) -> str:
+        """What a part of a key says, quotes and escapes undone."""
+        if raw[0] not in "\"'":
+            return raw
+        try:
+            return next(iter(tomli.loads(f"{raw} = 0")))
+        except tomli.TOMLDecodeError:
+            raise _Lost from None
 
     def value(self, path: Path) -> None:
         start = self.at
