@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.rig import ipvsadm
+from tests.rig.daemon import Daemon
 from tests.rig.namespace import Namespace
 from tests.rig.servers import Bind, Nginx
 from tests.rig.topology import Server, Topology, VirtualAddresses, topology
+from tests.rig.writes import Writes, counted
 
 HERE = Path(__file__).parent
 NUMBERS = count(1)
@@ -71,7 +73,7 @@ def namespace() -> Iterator[Namespace]:
 @pytest.fixture(scope="session")
 def web_servers(network: Topology, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nginx, ...]]:
     """An nginx on each real server, not yet started."""
-    made = tuple(Nginx(server, tmp_path_factory.mktemp(server.name) / "nginx") for server in network.servers)
+    made = tuple(Nginx(server.namespace, tmp_path_factory.mktemp(server.name) / "nginx") for server in network.servers)
     yield made
     for nginx in made:
         nginx.stop()
@@ -107,3 +109,27 @@ def marking(network: Topology) -> Iterator[Callable[[str], None]]:
     director.run("nft", "add table inet rig; add chain inet rig marks { type filter hook prerouting priority mangle; }")
     yield mark
     director.run("nft", "delete", "table", "inet", "rig")
+
+
+@pytest.fixture(scope="session")
+def sorry_server(network: Topology, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """An nginx on the director itself, for fallbacks: it says "director"."""
+    nginx = Nginx(network.director, tmp_path_factory.mktemp("director") / "nginx")
+    nginx.start()
+    yield nginx
+    nginx.stop()
+
+
+@pytest.fixture
+def daemon(director: Namespace, tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon of this test's own, not yet started. It ends, in order, before the table is emptied."""
+    made = Daemon(director, tmp_path / "healthd")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def writes() -> Iterator[Writes]:
+    """Counts writes to the kernel's tables."""
+    with counted() as found:
+        yield found

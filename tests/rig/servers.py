@@ -25,10 +25,10 @@ TICK = 0.2  # seconds after which a scripted server looks whether it is to end
 class _Program:
     """A server program in the foreground, one process, ended by its pid."""
 
-    def __init__(self, server: Server, package: str, argv: list[str], port: int) -> None:
+    def __init__(self, space: Namespace, package: str, argv: list[str], port: int) -> None:
         if shutil.which(argv[0]) is None:
             pytest.skip(f"needs the package {package}")
-        self.server = server
+        self.space = space
         self._argv = argv
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,15 +36,15 @@ class _Program:
     def start(self) -> None:
         """Start it and wait until it listens."""
         assert self._process is None, "it is running"
-        self._process = self.server.namespace.popen(
+        self._process = self.space.popen(
             self._argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(f"{self._argv[0]} of {self.server.name} listens", self._listens, within=20)
+        until(f"{self._argv[0]} of {self.space.name} listens", self._listens, within=20)
 
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"{self._argv[0]} ended with {self._process.returncode}"
-        with self.server.namespace.socket() as probe:
+        with self.space.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
     @property
@@ -102,15 +102,15 @@ class Nginx(_Program):
 
     DOWNLOAD = 2_000_000  # bytes
 
-    def __init__(self, server: Server, directory: Path, name: str = "", rate: str = "100k") -> None:
+    def __init__(self, space: Namespace, directory: Path, rate: str = "100k") -> None:
         (directory / "www").mkdir(parents=True)
         (directory / "www" / "slow").write_bytes(b"s" * self.DOWNLOAD)
         self._health = directory / "www" / "health"
         config = directory / "nginx.conf"
-        config.write_text(NGINX.format(here=directory, name=name or server.name, rate=rate))
+        config.write_text(NGINX.format(here=directory, name=space.name, rate=rate))
         self.be_well()
         argv = ["nginx", "-e", str(directory / "error.log"), "-p", str(directory), "-c", str(config)]
-        super().__init__(server, "nginx-light", argv, 80)
+        super().__init__(space, "nginx-light", argv, 80)
 
     def be_well(self) -> None:
         """/health is there: 200."""
@@ -158,7 +158,7 @@ class Bind(_Program):
         (directory / "zone").write_text(zone)
         (directory / "named.conf").write_text(BIND.format(here=directory))
         argv = ["named", "-f", "-n", "1", "-c", str(directory / "named.conf"), "-D", f"rig-{server.name}"]
-        super().__init__(server, "bind9", argv, 53)
+        super().__init__(server.namespace, "bind9", argv, 53)
 
 
 # --- scripted servers -------------------------------------------------------------------------------------------

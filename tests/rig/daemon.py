@@ -1,0 +1,188 @@
+"""The real daemon as a process in the director's namespace, its configuration files, and what it can be asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from healthd.control import ControlError, ask
+from tests.rig.namespace import Namespace
+from tests.rig.patience import SLOW, seconds, until
+
+ROOT = Path(__file__).parents[2]
+
+# Probes as fast as the place allows: every 0.2 s at full speed. Two failures take a server out, two passes bring it
+# back, so one verdict alone never moves a weight once a server is known.
+INTERVAL = 0.2 * SLOW
+PACE = f"""
+interval = "{INTERVAL * 1000:.0f}ms"
+timeout = "{INTERVAL * 750:.0f}ms"
+rise = 2
+fall = 2
+"""
+
+SETTINGS = """
+[control]
+socket = "{here}/control.sock"
+
+[log]
+level = "debug"
+
+[table]
+resync = "{resync}s"
+
+{more}
+
+[defaults.check]
+{pace}
+"""
+
+TCP = 'type = "tcp"'
+HTTP = 'type = "http"\npath = "/health"'
+
+
+def real(address: object, *lines: str) -> str:
+    """The table of one real server."""
+    return "\n".join(["[[service.real]]", f'address = "{address}"', *lines, ""])
+
+
+def service(name: str, lines: str, check: str, reals: Iterable[str]) -> str:
+    """The table of one service. lines: its own keys. check: the keys of its check; without any it has no check."""
+    checked = f"[service.check]\n{check}\n" if check else ""
+    return f'[[service]]\nname = "{name}"\n{lines}\n\n{checked}\n' + "\n".join(reals)
+
+
+class Daemon:
+    """`healthd run` on files of its own. Not started until `start`."""
+
+    def __init__(self, director: Namespace, directory: Path, *, more: str = "", resync: int = 15) -> None:
+        self.directory = directory
+        self.output = directory / "output"
+        self.socket = directory / "control.sock"
+        self._director = director
+        self._process: subprocess.Popen[bytes] | None = None
+        (directory / "services.d").mkdir(parents=True)
+        settings = SETTINGS.format(here=directory, resync=resync, more=more, pace=PACE)
+        (directory / "healthd.toml").write_text(settings)
+
+    # --- files -------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, text: str) -> None:
+        """Put a file of services in place, whole at once."""
+        target = self.directory / "services.d" / f"{name}.toml"
+        fresh = target.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.rename(target)
+
+    def remove(self, name: str) -> None:
+        """Take a file of services away."""
+        (self.directory / "services.d" / f"{name}.toml").unlink()
+
+    # --- the process -------------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The director process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers on its socket and has asked every server once."""
+        assert self._process is None
+        with self.output.open("ab") as output:
+            self._process = self._director.popen(
+                [sys.executable, "-m", "healthd", "run", "-c", str(self.directory)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+            )
+        until("the daemon answers", self._answers, within=20)
+        until("every server was asked", self._has_asked, within=20)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"healthd ended with {self._process.returncode}:\n{self.log()}"
+        try:
+            return bool(self.status())
+        except ControlError:
+            return False
+
+    def _has_asked(self) -> bool:
+        checks = [check for real in self.reals() for check in real["checks"]]
+        return all(check["last"] for check in checks)
+
+    def stop(self) -> None:
+        """SIGTERM, and expect an orderly end. Nothing if it does not run."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGTERM)
+            status = self._wait()
+            assert status == 0, f"healthd ended with {status}:\n{self.log()}"
+
+    def kill(self) -> None:
+        """SIGKILL to the director process alone; its children must notice by themselves."""
+        assert self._process is not None
+        children = self.children()
+        self._process.kill()
+        self._wait()
+        until("the daemon's children end", lambda: not [pid for pid in children if _runs(pid)])
+
+    def freeze(self) -> None:
+        """SIGSTOP to the director process."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def children(self) -> list[int]:
+        """The processes it started."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def _wait(self) -> int:
+        assert self._process is not None
+        status = self._process.wait(seconds(30))
+        self._process = None
+        return status
+
+    # --- asking ------------------------------------------------------------------------------------------------
+
+    def healthd(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another command of healthd's, with this daemon's socket or files, in the director's namespace."""
+        place = ["-c", str(self.directory)] if words[0] in ("plan", "probe", "check-config") else []
+        place = place or ["-s", str(self.socket)]
+        argv = [sys.executable, "-m", "healthd", words[0], *place, *words[1:]]
+        return self._director.call(subprocess.run, argv, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def status(self) -> dict[str, Any]:
+        """The status document."""
+        return ask(self.socket, "GET", "/v1/status", timeout=seconds(10))
+
+    def reals(self) -> list[dict[str, Any]]:
+        """The real servers of all services, from the status document."""
+        return [real for service in self.status()["services"] for real in service["reals"]]
+
+    def reload(self) -> str:
+        """`healthd reload`, which must succeed; what it said."""
+        done = self.healthd("reload")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def log(self) -> str:
+        """All that it has said."""
+        return self.output.read_text(errors="replace")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
