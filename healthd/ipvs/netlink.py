@@ -115,7 +115,8 @@ class Channel:
         while not ended:
             datagram = await self._receive()
             if sequence_of(datagram) == sequence:
-                ended = self._take(datagram, sink, sizes)
+                rows, ended = _take(datagram, sink)
+                sizes += [len(datagram)] if rows else []
         return sizes
 
     def close(self) -> None:
@@ -136,19 +137,6 @@ class Channel:
                 if 0 <= each.sequence - first < len(requests):
                     answers[each.sequence - first] = each.payload if each.code is None else each.code
         return [answers[at] for at in range(len(requests))]
-
-    def _take(self, datagram: bytes, sink: Sink, sizes: list[int]) -> bool:
-        end = sink.bulk(datagram)
-        for each in messages(datagram, end):
-            if each.code:
-                raise DumpRefused(each.code)
-            if each.flags & DUMP_INTERRUPTED or each.type == OVERRUN:
-                raise AnswersLost
-            if each.code is not None:
-                return True
-            sink.row(each.payload)
-        sizes.append(len(datagram))
-        return False
 
     def _reserve(self, count: int) -> int:
         if self._sequence + count > MAX_SEQUENCE:
@@ -189,6 +177,22 @@ class Channel:
         if time.monotonic() - self._yielded > SLICE:
             await asyncio.sleep(0)
             self._yielded = time.monotonic()
+
+
+def _take(datagram: bytes, sink: Sink) -> tuple[bool, bool]:
+    """Put the rows of a datagram into a sink; whether there were any, and whether the list ends here."""
+    end = sink.bulk(datagram)
+    rows = end > 0
+    for each in messages(datagram, end):
+        if each.code:
+            raise DumpRefused(each.code)
+        if each.flags & DUMP_INTERRUPTED or each.type == OVERRUN:
+            raise AnswersLost
+        if each.code is not None:
+            return rows, True
+        sink.row(each.payload)
+        rows = True
+    return rows, False
 
 
 async def open_channel(name: str, netns: str | None = None) -> Channel:

@@ -42,6 +42,7 @@ from healthd.ops import (
 MAX_U32 = 0xFFFFFFFF
 # Seconds are multiplied by the tick rate (up to 1000) into a signed 32-bit number.
 MAX_TIMEOUT = 0x7FFFFFFF // 1000
+MAX_THRESHOLD = 0x7FFFFFFF
 MAX_PORT = 65535
 MAX_SYNC_ID = 255
 
@@ -118,7 +119,7 @@ def _prefix_fault(prefix: int | None, longest: int) -> Fault | None:
 def _dest_fault(service: ServiceKey, dest: DestKey, spec: DestSpec) -> Fault | None:
     return (
         _outside("weight", spec.weight, 0, MAX_WEIGHT, errno.ERANGE)
-        or _outside("upper threshold", spec.upper, 0, MAX_U32, errno.ERANGE)
+        or _outside("upper threshold", spec.upper, 0, MAX_THRESHOLD, errno.ERANGE)
         or _outside("lower threshold", spec.lower, 0, spec.upper, errno.ERANGE)
         or _tunnel_fault(spec)
         or _family_fault(service, dest, spec)

@@ -9,7 +9,9 @@ import asyncio
 import os
 import subprocess
 from contextlib import aclosing
+from functools import partial
 from ipaddress import ip_address
+from operator import eq
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,7 +103,7 @@ async def test_addresses_of_both_families_are_told_when_added_and_removed(netns)
             for verb, present in (("add", True), ("del", False)):
                 _ip("-n", netns, "addr", verb, f"{address}/{address.max_prefixlen}", "dev", "lo")
                 change = AddressChange(address, 1, present)
-                assert await _first(changes, change.__eq__) == change
+                assert await _first(changes, partial(eq, change)) == change
 
 
 async def test_a_neighbour_that_does_not_answer_is_told(netns):
