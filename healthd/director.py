@@ -266,11 +266,11 @@ class Director:
         return written
 
     def _forget_departed(self) -> None:
-        for key in self._departing - self.ledger.actual.keys():
+        for key in self.wanted.keys() - self.roster.services.keys() - self.ledger.actual.keys():
             self._departing.discard(key)
             self._teller.forget(key)
-            self.wanted.pop(key, None)
             self._plain.pop(key, None)
+            del self.wanted[key]
 
     def _want(self, key: ServiceKey) -> Service | None:
         service = self.roster.services.get(key)

@@ -77,13 +77,13 @@ class Scenario:
 
     async def configure(self, config: Config) -> None:
         """Start with a configuration, or load another one."""
-        taken = asyncio.ensure_future(self.director.configure(config))
-        await asyncio.sleep(0)
-        await self.director.turn()
-        await taken
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.director.configure(config))
+            await asyncio.sleep(0)
+            await self.director.turn()
 
     async def hears(self, verdicts: Mapping[DestKey, Verdict], service: ServiceKey = WWW, times: int = 1) -> None:
-        """Every check of these servers gives this verdict; then the director takes its turn. times: all that, so often."""
+        """All checks of these servers give this verdict and the director takes its turn, so many times."""
         for _ in range(times):
             for key, verdict in verdicts.items():
                 self.say((service, key), verdict)

@@ -37,13 +37,13 @@ from healthd.prober.base import Cadence
 
 
 def vip(text: str, protocol: Protocol = Protocol.TCP) -> AddressKey:
-    """The key of a virtual service: vip("192.0.2.80:80")."""
+    """Key of a virtual service, from text such as 192.0.2.80:80."""
     address, _, port = text.rpartition(":")
     return AddressKey(protocol, ip_address(address.strip("[]")), int(port))
 
 
 def dest(text: str, port: int = 80) -> DestKey:
-    """The key of a destination: dest("10.0.0.11")."""
+    """Key of a destination, from the text of its address."""
     return DestKey(ip_address(text), port)
 
 

@@ -1,0 +1,345 @@
+"""Whatever happens to a director and in whatever order: its table is right in the end, and never worse than it must be.
+
+The machine lets verdicts, reloads, strangers, a refusing table, a table that goes away (also in the middle of a plan),
+crashes and restarts follow each other as they like. A prefix of the writes is what a crash would leave behind, so every
+single write is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from healthd.assignment import ServerRef
+from healthd.check import Verdict
+from healthd.config.schema import Admin, Config, Drift, OnFailure, RealServer, ServiceConfig
+from healthd.events import Event, Kind
+from healthd.health import Phase, Thresholds
+from healthd.ipvs.base import TableUnavailable
+from healthd.model import DestKey, Service, ServiceKey
+from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest, SetService
+from healthd.policy import admin_of
+from tests.director.scenario import Scenario
+from tests.director.watched import WatchedTable
+from tests.support.builders import (
+    DNS,
+    FAIL,
+    MAIL,
+    PASS,
+    SORRY,
+    STICKY,
+    STRANGER,
+    UNSURE,
+    WLC,
+    WWW,
+    A,
+    B,
+    C,
+    asks,
+    check,
+    config,
+    listed,
+    real,
+    row,
+    service,
+    weights,
+)
+
+FOREIGN = DNS
+NAMES = {WWW: "www", MAIL: "mail"}
+LONG = 61.0
+"""Seconds after which every back-off is over and every resync is due."""
+
+
+class Crash(Exception):
+    """The director dies here."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is true of a server: whether it can serve, and what its check asks for where it asks."""
+
+    up: bool
+    weight: int | None = None
+
+
+def verdict_of(condition: Condition) -> Verdict:
+    return asks(condition.weight) if condition.up else FAIL
+
+
+def asks_weight(server: RealServer) -> bool:
+    return any(each.check.asks_weight for each in server.checks)  # type: ignore[union-attr]
+
+
+def expected(declared: ServiceConfig, truth: dict[ServerRef, Condition]) -> dict[DestKey, int]:
+    """An independent oracle: the weights a service should have once everything is known."""
+    rows = {}
+    for server in declared.reals:
+        condition = truth[declared.key, server.key]
+        admin = admin_of(declared.admin, server.admin)
+        if not condition.up or admin is Admin.MAINTENANCE:
+            if declared.on_failure is OnFailure.QUIESCE:
+                rows[server.key] = 0
+        else:
+            full = server.spec.weight if condition.weight is None else condition.weight
+            rows[server.key] = full if admin is Admin.ENABLED else 0
+    if declared.fallback and not any(rows.values()):
+        rows[declared.fallback.key] = declared.fallback.spec.weight
+    return rows
+
+
+def usable(found: Service | None) -> bool:
+    return found is not None and any(spec.weight for spec in found.dests.values())
+
+
+@st.composite
+def servers(draw: st.DrawFn, key: DestKey) -> RealServer:
+    limits = Thresholds(draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    words = draw(st.sampled_from([("one",), ("two",), ("one", "two")]))
+    asking = draw(st.booleans()) and len(words) == 1
+    checks = [check(key, limits, word=word, asks_weight=asking) for word in words]
+    admin = draw(st.sampled_from([Admin.ENABLED, Admin.ENABLED, Admin.DRAINED, Admin.MAINTENANCE]))
+    return real(key, draw(st.integers(0, 3)), *checks, admin=admin)
+
+
+@st.composite
+def services(draw: st.DrawFn, key: ServiceKey) -> ServiceConfig:
+    keys = draw(st.lists(st.sampled_from([A, B, C]), unique=True, max_size=3))
+    return service(
+        *[draw(servers(each)) for each in sorted(keys, key=lambda k: k.rank)],
+        key=key,
+        name=NAMES[key],
+        spec=draw(st.sampled_from([WLC, STICKY])),
+        on_failure=draw(st.sampled_from(OnFailure)),
+        fallback=draw(st.booleans()),
+        admin=draw(st.sampled_from([Admin.ENABLED, Admin.ENABLED, Admin.ENABLED, Admin.DRAINED])),
+    )
+
+
+def service_lists() -> st.SearchStrategy[list[ServiceConfig]]:
+    return st.sampled_from([[WWW], [WWW, MAIL], [MAIL], []]).flatmap(
+        lambda keys: st.tuples(*[services(key) for key in keys]).map(list)
+    )
+
+
+dests = st.sampled_from([A, B, C, SORRY, STRANGER])
+keys = st.sampled_from([WWW, MAIL])
+edits = st.one_of(
+    st.builds(lambda k, d, w: AddDest(k, d, row(w)), keys, dests, st.integers(0, 4)),
+    st.builds(lambda k, d, w: SetDest(k, d, row(w)), keys, dests, st.integers(0, 4)),
+    st.builds(DelDest, keys, dests),
+    st.builds(DelService, keys),
+    st.builds(AddService, keys, st.sampled_from([WLC, STICKY])),
+    st.builds(SetService, keys, st.sampled_from([WLC, STICKY])),
+)
+
+
+class Life(RuleBasedStateMachine):
+    """One director after another over one table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.table = WatchedTable()
+        self.table.edit(AddService(FOREIGN, WLC), AddDest(FOREIGN, A, row(7)))
+        self.scenario = Scenario(self.table)
+        self.truth: dict[ServerRef, Condition] = {}
+        self.config = Config()
+        self.told: dict[tuple[str, str], Event] = {}
+
+    def run(self, work: Awaitable[None]) -> None:
+        """Let the loop do some work."""
+        self.loop.run_until_complete(work)
+
+    @initialize(listed_=service_lists(), drift=st.sampled_from([Drift.REPAIR, Drift.REPAIR, Drift.REPORT, Drift.ADOPT]))
+    def start(self, listed_: list[ServiceConfig], drift: Drift) -> None:
+        """Start over what is there, with some configuration."""
+        self.drift = drift
+        self.config = config(*listed_, drift=drift)
+        self.run(self._under_watch(self.scenario.configure(self.config)))
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.scenario.director.roster.assignment.servers)
+    @rule(data=st.data(), said=st.sampled_from(["pass", "fail", "fail", "unsure"]), later=st.booleans())
+    def verdict(self, data: Any, said: str, later: bool) -> None:
+        """One check of a server gives a verdict; the director looks now, or with the next thing that happens."""
+        watches = self.scenario.director.roster.assignment.watches
+        ref = data.draw(st.sampled_from(sorted(watches, key=lambda r: (r[0].rank, r[1].rank))))
+        place = data.draw(st.sampled_from(range(len(watches[ref]))))
+        answer = {"pass": PASS, "fail": FAIL, "unsure": UNSURE}[said]
+        if said == "pass" and asks_weight(self.scenario.director.roster.reals[ref]):
+            answer = asks(data.draw(st.integers(0, 3)))
+        self.scenario.say(ref, answer, place)
+        if not later:
+            self.run(self._under_watch(self.scenario.turn()))
+
+    @rule(later=st.sampled_from([0.0, 1.0, 16.0]))
+    def turn(self, later: float) -> None:
+        """Time goes by."""
+        self.run(self._under_watch(self.scenario.turn(later)))
+
+    @rule(listed_=service_lists())
+    def reload(self, listed_: list[ServiceConfig]) -> None:
+        """Another configuration is loaded."""
+        self.config = config(*listed_, drift=self.drift)
+        self.run(self._under_watch(self.scenario.configure(self.config)))
+
+    @rule(op=edits)
+    def meddle(self, op: Any) -> None:
+        """A stranger does one thing to our services."""
+        self.table.meddle(op)
+
+    @rule()
+    def flush(self) -> None:
+        """A stranger deletes our services."""
+        self.table.meddle(DelService(WWW), DelService(MAIL))
+
+    @rule(key=keys, dest=dests)
+    def refuse(self, key: ServiceKey, dest: DestKey) -> None:
+        """The table begins, or ceases, to refuse a destination."""
+        self.table.refusing ^= {(key, dest)}
+
+    @rule()
+    def lose_table(self) -> None:
+        """The table goes away."""
+        self.table.unavailable = "no such table"
+
+    @rule()
+    def table_comes_back(self) -> None:
+        """The table is there again."""
+        self.table.unavailable = ""
+
+    @rule(after=st.integers(0, 3))
+    def lose_table_in_a_plan(self, after: int) -> None:
+        """The next plan loses the table after some of its operations, which are done but never acknowledged."""
+        self.table.cut, self.table.cut_after = TableUnavailable("connection to the table lost"), after
+
+    @rule(after=st.integers(0, 3))
+    def crash_in_a_plan(self, after: int) -> None:
+        """The next plan is the end of this director."""
+        self.table.cut, self.table.cut_after = Crash(), after
+
+    @rule()
+    def restart(self) -> None:
+        """Another director starts over the same table."""
+        self._restart()
+        self.run(self._under_watch(self.scenario.configure(self.config)))
+
+    # --- what must hold ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def foreign_services_are_untouched(self) -> None:
+        """What is not ours is invisible."""
+        found = self.loop.run_until_complete(self.table.service(FOREIGN))
+        assert found == listed({A: 7})
+
+    def teardown(self) -> None:
+        """In the end all falls quiet."""
+        try:
+            self.run(self._quiet())
+        finally:
+            self.loop.close()
+
+    async def _under_watch(self, work: Awaitable[None]) -> None:
+        """Let the director work, and hold every single write against the rules. A crash is followed by a start."""
+        first = len(self.table.steps)
+        before = {key: usable(await self.table.service(key)) for key in NAMES}
+        try:
+            await work
+        except* Crash:
+            crashed = True
+        else:
+            crashed = False
+        self._check_steps(first, before)
+        if crashed:
+            self._restart()
+            await self._under_watch(self.scenario.configure(self.config))
+        self._listen()
+
+    def _check_steps(self, first: int, before: dict[ServiceKey, bool]) -> None:
+        steps = self.table.steps[first:]
+        for step in steps:
+            assert step.blind or step.before != step.after, f"needless: {step.op}"
+        for key in NAMES:
+            mine = [step for step in steps if step.op.service == key]  # type: ignore[union-attr]
+            if before[key] and self._will_be_usable(key) and not any(step.blind for step in mine):
+                for step in mine:
+                    assert usable(step.after), f"nobody can be reached after {step.op}"
+
+    def _will_be_usable(self, key: ServiceKey) -> bool:
+        wanted = self.scenario.director.wanted.get(key)
+        rows = wanted.dests if wanted else {}
+        return any(spec.weight and (key, dest) not in self.table.refusing for dest, spec in rows.items())
+
+    def _restart(self) -> None:
+        self.scenario = Scenario(self.table, self.scenario.now + 1)
+        self.told = {}
+
+    def _listen(self) -> None:
+        for event in self.scenario.told():
+            if event.kind in (Kind.SERVER_UP, Kind.SERVER_DOWN):
+                self.told[event.virtual, event.real] = event
+            if event.kind in (Kind.FALLBACK_ON, Kind.FALLBACK_OFF):
+                self.told[event.virtual, "fallback"] = event
+            if event.kind in (Kind.SERVICE_ADDED, Kind.SERVICE_REMOVED):
+                self.told[event.virtual, "service"] = event
+            if event.kind in (Kind.TABLE_LOST, Kind.TABLE_BACK):
+                last = self.told.get(("", "table"))
+                assert last is None or last.kind is not event.kind, "the table was told lost (or back) twice"
+                self.told["", "table"] = event
+
+    async def _quiet(self) -> None:
+        """Nothing happens any more but that every server says what is true of it."""
+        self.table.unavailable, self.table.cut = "", None
+        self.table.refusing.clear()
+        await self._under_watch(self.scenario.turn(LONG))
+        roster = self.scenario.director.roster
+        for ref, server in roster.reals.items():
+            up = roster.phase(ref) is not Phase.DOWN
+            self.truth[ref] = Condition(up, roster.asked(ref) if asks_weight(server) else None)
+        for _ in range(2):
+            for ref in roster.reals:
+                self.scenario.say(ref, verdict_of(self.truth[ref]))
+            await self._under_watch(self.scenario.turn(LONG))
+        await self._under_watch(self.scenario.turn(LONG))
+        await self._check_rest()
+
+    async def _check_rest(self) -> None:
+        written = len(self.table.steps)
+        await self._under_watch(self.scenario.turn(LONG))
+        assert len(self.table.steps) == written, "the director does not come to rest"
+        assert not self.scenario.director.ledger.refusals
+        for declared in self.config.services:
+            found = await self.table.service(declared.key)
+            assert found == self.scenario.director.wanted[declared.key]
+            if self.drift is Drift.REPAIR:
+                assert found is not None
+                assert found.spec == declared.spec
+                assert weights(found) == expected(declared, self.truth)
+            self._check_told(declared, found)
+        for key in NAMES.keys() - {each.key for each in self.config.services}:
+            assert key not in self.scenario.director.wanted, "a service that went is still kept"
+
+    def _check_told(self, declared: ServiceConfig, found: Service | None) -> None:
+        for server in declared.reals:
+            event = self.told.get((str(declared.key), str(server.key)))
+            assert event is None or event.phase == self.scenario.director.roster.phase((declared.key, server.key)).value
+        event = self.told.get((str(declared.key), "service"))
+        assert event is None or (event.kind is Kind.SERVICE_ADDED) is (found is not None)
+        event = self.told.get((str(declared.key), "fallback"))
+        if event is not None and declared.fallback and found is not None:
+            assert (event.kind is Kind.FALLBACK_ON) is (declared.fallback.key in found.dests)
+
+
+Life.TestCase.settings = settings(
+    max_examples=1500 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 150, stateful_step_count=30
+)
+TestLife = Life.TestCase
