@@ -215,7 +215,7 @@ def test_a_reader_of_standard_error_that_stands_still_keeps_nobody_waiting_and_l
         bench.root.warning("line %d of many that nobody reads", number)
     stuck = bench.log.stats()
     assert stuck.dropped > 0
-    assert stuck.queued == 100
+    assert 0 < stuck.queued <= 100
 
     read = []
     end = time.monotonic() + GRACE
