@@ -82,12 +82,13 @@ def confine(
     reserve: capabilities that stay permitted without being effective, for `lending`. Returns what of `keep` we have.
     Raises PrivilegeError when the namespace or the user cannot be had; nobody should go on then.
     """
+    account = None if user is None else _account(user)
     if netns is not None:
         enter_namespace(netns)
     had = permitted()
     _cut_bounding_set(keep | reserve)
-    if user is not None:
-        _become(user)
+    if account is not None:
+        _become(account)
     kept = keep & had
     _set_capabilities(permitted=kept | (reserve & had), effective=kept, inheritable=kept)
     _set_ambient(kept)
@@ -196,9 +197,8 @@ def _account(user: str) -> pwd.struct_passwd:
         raise PrivilegeError(f"there is no user {user!r}") from None
 
 
-def _become(user: str) -> None:
-    account = _account(user)
-    if is_us(user) and os.getuid() != 0:
+def _become(account: pwd.struct_passwd) -> None:
+    if os.getuid() == os.geteuid() == account.pw_uid != 0:
         return
     _prctl(_PR_SET_KEEPCAPS, 1)
     try:
@@ -206,7 +206,9 @@ def _become(user: str) -> None:
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     except PermissionError:
-        raise PrivilegeError(f"no right to switch to user {user!r} (needs CAP_SETUID and CAP_SETGID)") from None
+        raise PrivilegeError(
+            f"no right to switch to user {account.pw_name!r} (needs CAP_SETUID and CAP_SETGID)"
+        ) from None
     finally:
         _prctl(_PR_SET_KEEPCAPS, 0)
 

@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 
 from healthd.prober.base import Summary
 
-
 _OF_THE_LATER = {"at", "in_flight"}
 _THE_WORSE = {"lateness_p50", "lateness_p99"}
 
