@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import struct
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -77,28 +78,33 @@ class PgsqlCheck:
             raise Inconclusive("pgsql cannot ask from a source address, an interface or with a mark")
         context: ssl.SSLContext | bool = False if self.tls is None else _context(self.tls, _stamps(self.tls))
         try:
-            connection = await asyncpg.connect(
-                host=str(target.address),
-                port=target.port,
-                user=self.user,
-                password=self.password,
-                database=self.database or self.user,
-                ssl=context,
-                direct_tls=False,
-                target_session_attrs=SessionAttribute(self.role),
-                statement_cache_size=0,
-                server_settings={"application_name": "healthd"},
-            )
-            try:
-                return self._judge(await connection.fetchrow(self.query))
-            finally:
-                connection.terminate()
+            row = await self._first_row(target, context)
         except Exception as error:
             if (meant := self._meaning(error)) is None:
                 raise
             raise meant from error
+        return self._judge(row)
+
+    async def _first_row(self, target: Target, context: ssl.SSLContext | bool) -> Any:
+        connection = await asyncpg.connect(
+            host=str(target.address),
+            port=target.port,
+            user=self.user,
+            password=self.password,
+            database=self.database or self.user,
+            ssl=context,
+            direct_tls=False,
+            target_session_attrs=SessionAttribute(self.role),
+            statement_cache_size=0,
+            server_settings={"application_name": "healthd"},
+        )
+        try:
+            return await connection.fetchrow(self.query)
+        finally:
+            connection.terminate()
 
     def _judge(self, row: Any) -> str:
+        """What the first row says; a row may have no columns."""
         if not row:
             if self.allow_empty:
                 return "no row"
@@ -121,6 +127,10 @@ class PgsqlCheck:
                 return CheckFailed(Reason.PROTOCOL, f"{error}")
             case ConnectionError(errno=None):
                 return CheckFailed(Reason.TLS if self.tls else Reason.RESET, f"{error}")
+            case OSError():
+                return None
+            case AttributeError() | LookupError() | ValueError() | AssertionError() | struct.error():
+                return CheckFailed(Reason.PROTOCOL, f"asyncpg cannot read the answer ({error!r})")
         return None
 
 
