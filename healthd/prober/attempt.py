@@ -78,7 +78,7 @@ class Channel(Protocol):
 class Attempt:
     """One probe in flight. started, deadline: monotonic seconds. stalled: the engine's total when it began.
 
-    optional: it waits for what need not come (`Receive.optional`).
+    optional: it waits for what need not come (`Receive.optional`). overseen: the runner keeps its deadline.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class Attempt:
         "flight",
         "keep",
         "optional",
+        "overseen",
         "owner",
         "question",
         "received",
@@ -113,6 +114,7 @@ class Attempt:
         self.received = 0
         self.keep = False
         self.optional = False
+        self.overseen = False
         self.conversation: Conversation | None = None
         self.channel: Channel | None = None
         self.cancel: Callable[[], object] | None = None

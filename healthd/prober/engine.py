@@ -139,7 +139,7 @@ class Engine:
 
     def expire(self, now: float, why_stalled: str = "") -> None:
         """End every attempt whose deadline has passed. Call it only after `reap` gave True."""
-        for flight in self._flights.values():
+        for flight in list(self._flights.values()):
             late = []
             for attempt in flight:
                 if attempt.deadline > now:
@@ -206,6 +206,15 @@ class Engine:
         """Tell a conversation that what it waited for failed."""
         if attempt.conversation is not None:
             self._drive(attempt, attempt.conversation.throw, error)
+
+    def hand_over(self, attempt: Attempt, grace: float) -> None:
+        """Somebody else keeps the deadline, and is late himself only `grace` seconds behind it."""
+        assert attempt.flight is not None
+        del attempt.flight[attempt]
+        attempt.deadline += grace
+        attempt.overseen = True
+        attempt.flight = self._flights.setdefault(-attempt.timeout, {})
+        attempt.flight[attempt] = None
 
     # --- one attempt ---
 
@@ -286,6 +295,8 @@ class Engine:
         self._drive(attempt, attempt.conversation.send, None)
 
     def _too_late(self, attempt: Attempt, now: float, why_stalled: str) -> Verdict:
+        if attempt.overseen:
+            return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, "the runner does not answer")
         slept = self.stalled - attempt.stalled
         if slept >= attempt.timeout * EXCUSED:
             return Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, f"{why_stalled or 'we were stalled'} for {slept:.1f} s")

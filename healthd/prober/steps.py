@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from healthd.check import (
+    CheckFailed,
     Connect,
     Connected,
     Datagram,
@@ -15,6 +17,7 @@ from healthd.check import (
     Inconclusive,
     Keep,
     Ran,
+    Reason,
     Receive,
     Run,
     Send,
@@ -22,7 +25,7 @@ from healthd.check import (
     TlsFacts,
 )
 from healthd.prober import classify
-from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.attempt import WAIT, Attempt, Wait, late_detail
 from healthd.prober.datagram import open_datagram
 from healthd.prober.sockets import STREAM
 from healthd.prober.stream import EDGES, REUSED, Stream
@@ -31,8 +34,8 @@ from healthd.prober.tls import secure
 if TYPE_CHECKING:
     from healthd.prober.engine import Engine
 
-GRACE = 1.0
-"""Seconds the runner's own deadline lies behind ours, which kills the program first and says what it waited for."""
+GRACE = 5.0
+"""Seconds beyond the deadline until a runner that has not said how a program ended is taken for hung."""
 
 
 def connect(engine: Engine, attempt: Attempt, step: Connect) -> Connected | Wait:
@@ -121,19 +124,26 @@ def echo(engine: Engine, attempt: Attempt, step: Echo) -> Wait:
 
 
 def run(engine: Engine, attempt: Attempt, step: Run) -> Wait:
-    """Have the runner run a program."""
+    """Have the runner run a program.
+
+    The deadline is the runner's to keep: only it knows whether the program had its time, or stood in a queue.
+    """
     if engine.runner is None:
         raise Inconclusive("nothing is there that runs programs")
-    left = attempt.deadline - engine.clock()
+    deadline = attempt.deadline
+    engine.hand_over(attempt, GRACE)
 
     def done(how: Ran | Inconclusive) -> None:
         attempt.cancel = None
-        if isinstance(how, Ran):
-            engine.resume(attempt, how)
-        else:
+        attempt.overseen, attempt.deadline = False, deadline
+        if isinstance(how, Inconclusive):
             engine.throw(attempt, how)
+        elif how.status == -signal.SIGKILL and engine.clock() >= deadline:
+            engine.throw(attempt, CheckFailed(Reason.TIMEOUT, late_detail(attempt)))
+        else:
+            engine.resume(attempt, how)
 
-    attempt.cancel = engine.runner.run(step, left + GRACE, done)
+    attempt.cancel = engine.runner.run(step, deadline - engine.clock(), done)
     return WAIT
 
 

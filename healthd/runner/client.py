@@ -15,7 +15,7 @@ Done = Callable[[Ran | Inconclusive], None]
 Identity = tuple[str | None, str | None]
 """Whom scripts run as, and in which network namespace."""
 
-_GRACE = 5.0  # seconds beyond its deadline that an answer may take before the runner is taken for hung
+_GRACE = 3.0  # seconds beyond its deadline that an answer may take before the runner is taken for hung
 _LOOK = 1.0
 
 
