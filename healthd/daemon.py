@@ -13,11 +13,11 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from healthd import __version__, sdnotify
+from healthd import __version__
 from healthd.api import Actions, ControlSocket, ControlSocketInUse
 from healthd.claims import AlreadyClaimed, Claims
 from healthd.commands import exits
@@ -38,6 +38,7 @@ from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
 from healthd.runner.process import start_runner
+from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.view import Scene, describe_all
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class Daemon:
         self._announcer = announcer
         self._director = director
         self._prober = prober
+        self._manager = Notifier.of_environment()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
 
@@ -147,7 +149,7 @@ class Daemon:
                 self._tell(Kind.STARTED, f"healthd {__version__} keeps {len(self._config.services)} services")
                 await self._director.configure(self._config)
                 await self._stopping.wait()
-                sdnotify.tell(sdnotify.stopping())
+                self._manager.stopping()
                 self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
             await self._leave_table()
 
@@ -195,14 +197,15 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_PATIENCE):
                 await self._director.first_round.wait()
-        sdnotify.tell(sdnotify.ready(self._status_line()))
+        self._manager.ready(self._status_line())
 
     async def _report(self) -> None:
         """Keep systemd's watchdog and status line fed."""
-        every = min(STATUS_EVERY, (sdnotify.watchdog_interval() or STATUS_EVERY * 2) / 2)
+        every = min(STATUS_EVERY, watchdog_interval(os.environ, os.getpid()) or STATUS_EVERY)
         while True:
             await asyncio.sleep(every)
-            sdnotify.tell(sdnotify.alive(self._status_line()))
+            self._manager.alive()
+            self._manager.status(self._status_line())
 
     async def _watch(self) -> None:
         """Something moved on the way to servers: ask them now. It only triggers probes, it never decides."""
@@ -244,20 +247,18 @@ class Daemon:
         }
         scene = Scene(director.roster, director.ledger, states, time.monotonic(), latest, read)
         document = describe_all(scene, director.table_error, director.summary)
-        hooks = [
-            {"name": s.name, "delivered": s.delivered, "failed": s.failed, "dropped": s.dropped, "queued": s.queued}
-            for s in self._announcer.stats()
-        ]
-        return {"healthd": __version__, "pid": os.getpid(), **document, "hooks": hooks}
+        hooks = [asdict(stats) for stats in self._announcer.stats()]
+        about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._log.stats()), "hooks": hooks}
+        return {**about, **document}
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again; only a good one changes anything."""
         async with self._reloading:
-            sdnotify.tell(sdnotify.reloading(time.monotonic()))
+            self._manager.reloading()
             try:
                 return await self._reload()
             finally:
-                sdnotify.tell(sdnotify.ready(self._status_line()))
+                self._manager.ready(self._status_line())
 
     async def _reload(self) -> dict[str, Any]:
         loaded = await asyncio.to_thread(load, self._options.config)
@@ -274,7 +275,7 @@ class Daemon:
             return {"ok": False, "message": f"{error}; nothing was changed"}
         fixed = needs_restart(self._config.settings, loaded.config.settings)
         await self._take_over(loaded.config)
-        message = f"reloaded: {len(loaded.config.services)} services"
+        message = f"the configuration was read again: {len(loaded.config.services)} services"
         if fixed:
             message += f"; changes of {', '.join(fixed)} take effect at the next start"
         self._tell(Kind.RELOADED, message)
