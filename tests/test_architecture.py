@@ -22,7 +22,16 @@ PACKAGES = ("healthd", "checks")
 # that is in it and is not named itself.
 LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("words", (("healthd",), ("healthd.model",), ("healthd.events",), ("healthd.commands.exits",))),
-    ("tools", (("healthd.backoff",), ("healthd.outbox",), ("healthd.privileges",), ("healthd.log.printable",))),
+    (
+        "tools",
+        (
+            ("healthd.backoff",),
+            ("healthd.outbox",),
+            ("healthd.privileges",),
+            ("healthd.sdnotify",),
+            ("healthd.log.printable",),
+        ),
+    ),
     ("contracts", (("healthd.ops",), ("healthd.check",), ("healthd.log.entry",))),
     ("seams", (("healthd.health",), ("healthd.registry",), ("healthd.ipvs.base",), ("healthd.hooks.base",))),
     ("asking", (("healthd.prober.base",), ("healthd.children",))),
@@ -43,7 +52,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ),
     (
         "plumbing",
-        (("healthd.ipvs",), ("healthd.prober",), ("healthd.runner",), ("healthd.config",), ("healthd.log",)),
+        (("healthd.ipvs",), ("healthd.prober", "healthd.runner"), ("healthd.config",), ("healthd.log",)),
     ),
     ("people", (("healthd.hooks",), ("healthd.control", "healthd.show"))),
     (
@@ -52,7 +61,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ),
     ("outside", (("healthd.api",), ("healthd.metrics",))),
     ("daemon", (("healthd.daemon",),)),
-    ("commands", (("healthd.commands",), ("healthd.demo",))),
+    ("commands", (("healthd.commands",),)),
     ("command line", (("healthd.cli", "healthd.__main__"),)),
 )
 
@@ -83,13 +92,8 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "asyncpg": ("checks.pgsql",),
     "dns": ("checks.dns",),
     "httptools": ("checks.http_answer",),
-    "pydantic": ("healthd.config",),
     "pyroute2": ("healthd.ipvs.kernel", "healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
-    "rich": ("healthd.cli", "healthd.commands", "healthd.demo"),
-    "structlog": ("healthd.log", "healthd.hooks.log"),
     "tomli": ("healthd.config",),
-    "tree_sitter": ("healthd.config",),
-    "tree_sitter_toml": ("healthd.config",),
 }
 
 # A check knows the contract and its own library, and asks through steps. These of the standard library would let it
