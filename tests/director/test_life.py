@@ -189,7 +189,10 @@ class Life(RuleBasedStateMachine):
     @rule(listed_=service_lists())
     def reload(self, listed_: list[ServiceConfig]) -> None:
         """Another configuration is loaded."""
+        known = {str(each.key) for each in self.config.services}
         self.config = config(*listed_, drift=self.drift)
+        # What the table has of a service that is new to the director is no news, whatever was told of it long ago.
+        self.told = {subject: event for subject, event in self.told.items() if subject[0] in {*known, ""}}
         self.run(self._under_watch(self.scenario.configure(self.config)))
 
     @rule(op=edits)
