@@ -8,6 +8,7 @@ whether its weight went to 0 and came back.
 from __future__ import annotations
 
 import argparse
+import os
 import select
 import sys
 import tempfile
@@ -40,11 +41,14 @@ def main() -> int:
         stage = Stage(Path(folder), arguments.kernel)
         stage.start()
         try:
-            if arguments.seconds:
-                return play(stage, max(15.0, arguments.seconds))
-            return watch(stage)
+            code = play(stage, max(15.0, arguments.seconds)) if arguments.seconds else watch(stage)
         finally:
             stage.stop()
+        if code:
+            print(
+                stage.errors.read_text(), *(event["message"] for event in stage.events(20)), sep="\n", file=sys.stderr
+            )
+        return code
 
 
 def watch(stage: Stage) -> int:
@@ -53,11 +57,11 @@ def watch(stage: Stage) -> int:
     with keyboard(), Live(console=console, auto_refresh=False, screen=True) as live:
         while stage.daemon and stage.daemon.poll() is None:
             live.update(picture(stage), refresh=True)
-            key = pressed(0.25)
-            if key == "q":
-                return 0
-            if key in ("1", "2", "3"):
-                stage.servers[int(key) - 1].toggle()
+            for key in pressed(0.25):
+                if key == "q":
+                    return 0
+                if key in "123":
+                    stage.servers[int(key) - 1].toggle()
     return 1
 
 
@@ -140,9 +144,9 @@ def keyboard() -> Iterator[None]:
 
 
 def pressed(patience: float) -> str:
-    """A key, or nothing after `patience` seconds."""
+    """The keys of the next `patience` seconds, as soon as there are any."""
     ready, _, _ = select.select([sys.stdin], [], [], patience)
-    return sys.stdin.read(1) if ready else ""
+    return os.read(sys.stdin.fileno(), 64).decode("ascii", "ignore") if ready else ""
 
 
 if __name__ == "__main__":

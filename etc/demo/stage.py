@@ -91,6 +91,11 @@ class Stage:
     servers: list[Server] = field(default_factory=list)
     daemon: subprocess.Popen[bytes] | None = None
 
+    @property
+    def errors(self) -> Path:
+        """What the daemon says outside its log: warnings about the configuration, or why it could not start."""
+        return self.folder / "stderr"
+
     def start(self) -> None:
         """Start the servers, then the daemon."""
         port = _free_port()
@@ -102,7 +107,9 @@ class Stage:
         reals = (REAL.format(address=s.address, port=s.port, name=s.name) for s in self.servers)
         config.write_text(head + "".join(reals))
         table = "kernel" if self.kernel else "memory"
-        self.daemon = subprocess.Popen([sys.executable, "-m", "healthd", "run", "-c", str(config), "--table", table])
+        command = [sys.executable, "-m", "healthd", "run", "-c", str(config), "--table", table]
+        with self.errors.open("wb") as errors:
+            self.daemon = subprocess.Popen(command, stderr=errors)
 
     def stop(self) -> None:
         """End everything that was started."""
