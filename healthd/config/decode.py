@@ -53,6 +53,11 @@ class Report:
         self.problems: list[Problem] = []
         self.strict_files = strict_files
 
+    @property
+    def failed(self) -> bool:
+        """True once there is an error."""
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
+
     def error(self, at: At, text: str, *, on_key: bool = False, **parts: str) -> None:
         """Report an error at a place; parts: `expected`, `found`, `suggestion`."""
         self.problems.append(_problem(Severity.ERROR, at, text, on_key, parts))

@@ -19,7 +19,7 @@ from healthd.config.checks import Shared
 from healthd.config.decode import At, Report, Told, take, unknown
 from healthd.config.defaults import Defaults, read_defaults
 from healthd.config.kinds import many, tables, text
-from healthd.config.problems import Problem, Severity
+from healthd.config.problems import Problem
 from healthd.config.schema import Config, ServiceConfig, Settings
 from healthd.config.services import read_service
 from healthd.config.settings import REPEATED, SINGLE, read_settings
@@ -62,14 +62,14 @@ def load(path: Path, *, strict_files: bool = True) -> Loaded:
     services = _services(sources, defaults, report)
     _check_uniqueness(services, report)
     _check_sync(services, settings, report)
-    if not services and not report.problems:
+    if not services and not report.failed:
         report.warning(root, "no service is declared")
     return _loaded(settings, services, sources, report)
 
 
 def _loaded(settings: Settings, services: Read, sources: list[Source], report: Report) -> Loaded:
     problems = tuple(sorted(dict.fromkeys(report.problems), key=lambda problem: problem.rank))
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    if report.failed:
         return Loaded(None, problems)
     found = tuple(service for _, service in services)
     return Loaded(Config(settings, found, tuple(source.name for source in sources)), problems)

@@ -12,9 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from healthd.check import Tls
 from healthd.config.decode import At, Key, Kind, Report, Told, Unfit, decode, plain
-from healthd.config.kinds import MAX_U32, any_text, either, flag, many, number, whole, words
-
-_WIDE = 1 << 53
+from healthd.config.kinds import MAX_U32, any_text, either, flag, many, number, words
 
 
 class Unsupported(TypeError):
@@ -29,16 +27,17 @@ def option_keys(check: type[Any]) -> Mapping[str, Key]:
 
 
 def _key(check: type[Any], field: dataclasses.Field[Any], hint: Any) -> Key:
-    rule = field.metadata.get("rule")
+    about = field.metadata
     try:
         kind = kind_of(hint)
     except Unsupported as error:
         raise Unsupported(f"{check.__name__}.{field.name}: {error}") from None
-    if rule is not None:
-        kind = _ruled(kind, rule)
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     shown = None if required or field.default is None else toml(field.default)
-    about = field.metadata
+    if kind is _TABLE and shown == "[]":
+        shown = "{}"
+    if about.get("rule") is not None:
+        kind = _ruled(kind, about["rule"])
     return Key(field.name, kind, about["doc"], required, shown, bool(about.get("secret")), about.get("file"))
 
 
@@ -72,6 +71,12 @@ def _literal(values: tuple[Any, ...]) -> Kind[Any]:
         return value
 
     return plain(f"one of {', '.join(map(toml, values))}", convert)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise Unfit
+    return value
 
 
 def _bytes(value: object) -> bytes:
@@ -111,14 +116,15 @@ def _tls(value: object, at: At, report: Report) -> Tls | None:
     return Tls(**layer.values)
 
 
+_TABLE = either("a table of texts", _pairs)
 _SIMPLE: Mapping[Any, Kind[Any]] = {
     str: any_text,
-    int: whole(-_WIDE, _WIDE),
+    int: plain("a whole number", _whole),
     float: number(-MAX_U32, MAX_U32),
     bool: flag,
     bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes),
     tuple[str, ...]: many(any_text, "a text or a list of texts"),
-    tuple[tuple[str, str], ...]: either("a table of texts", _pairs),
+    tuple[tuple[str, str], ...]: _TABLE,
     Tls: either("true, false or a table of TLS options", _tls),
 }
 

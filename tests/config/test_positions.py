@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from healthd.config.positions import positions
 from healthd.config.problems import Span
+from tests.config.writing import quoted, written
 
 STRANGE = '''
 # a comment with [brackets] and = signs
@@ -121,32 +122,6 @@ SCALARS = st.one_of(
 TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=12
 )
-
-
-def quoted(text):
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
-
-
-def written(value, draw):
-    """A value as TOML, in one of the spellings that it may have."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return repr(value) if value == value and abs(value) != float("inf") else str(value)
-        case int():
-            return str(value)
-        case str():
-            plain = value.isprintable() and "'" not in value
-            return f"'{value}'" if plain and draw(st.booleans()) else quoted(value)
-        case list():
-            gap = draw(st.sampled_from(["", " ", "\n", " # comment ]\n"]))
-            return "[" + gap + f",{gap}".join(written(item, draw) for item in value) + gap + "]"
-        case dict():
-            return "{ " + ", ".join(f"{quoted(key)} = {written(item, draw)}" for key, item in value.items()) + " }"
-        case _:
-            return value.isoformat()
 
 
 @st.composite
