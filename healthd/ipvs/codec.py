@@ -25,7 +25,7 @@ sends nothing is assumed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct, pack
@@ -72,7 +72,10 @@ from healthd.ops import (
     AddService,
     DelDest,
     DelService,
+    DestOp,
+    GlobalOp,
     Op,
+    ServiceOp,
     SetDest,
     SetService,
     SetTimeouts,
@@ -95,8 +98,20 @@ class Info:
 
 # --- packing -------------------------------------------------------------------------------------------------------
 
-_DEST_KEY = Struct("=HHHxx HH16s HH2sxx")
-_DEST_VALUES = Struct("=HHI HHI HHI HHI")
+# A destination's operations are the most frequent by far, so they are packed in one go: attribute headers are constant.
+_DEST_KEY = Struct("=12s16s4s2sxx")
+_DEST_VALUES = Struct("=4sI4sI4sI4sI")
+
+
+def _header(kind: int, size: int) -> bytes:
+    return pack("=HH", 4 + size, kind)
+
+
+_ADDR4 = _header(Dst.ADDR_FAMILY, 2) + pack("=Hxx", AF_INET) + _header(Dst.ADDR, 16)
+_ADDR6 = _header(Dst.ADDR_FAMILY, 2) + pack("=Hxx", AF_INET6) + _header(Dst.ADDR, 16)
+_PORT = _header(Dst.PORT, 2)
+_FWD_METHOD, _WEIGHT = _header(Dst.FWD_METHOD, 4), _header(Dst.WEIGHT, 4)
+_U_THRESH, _L_THRESH = _header(Dst.U_THRESH, 4), _header(Dst.L_THRESH, 4)
 
 
 def _u16(kind: int, value: int) -> bytes:
@@ -166,29 +181,23 @@ def _netmask(family: Family, persistence: Persistence | None) -> bytes:
 
 def pack_dest_key(key: DestKey) -> bytes:
     """The attributes that identify a destination, without the nest around them."""
-    af = _af(family_of(key.address))
-    port = key.port.to_bytes(2, "big")
-    return _DEST_KEY.pack(6, Dst.ADDR_FAMILY, af, 20, Dst.ADDR, pack_address(key.address), 6, Dst.PORT, port)
+    address, port = key.address, key.port.to_bytes(2, "big")
+    if isinstance(address, IPv4Address):
+        return _DEST_KEY.pack(_ADDR4, address.packed, _PORT, port)
+    return _DEST_KEY.pack(_ADDR6, address.packed, _PORT, port)
 
 
 def pack_dest_spec(spec: DestSpec) -> bytes:
     """The attributes of a destination besides its key; those of the tunnel only where they mean something."""
-    forward = (8, Dst.FWD_METHOD, spec.forwarding.value, 8, Dst.WEIGHT, spec.weight)
-    values = _DEST_VALUES.pack(*forward, 8, Dst.U_THRESH, spec.upper, 8, Dst.L_THRESH, spec.lower)
+    values = _DEST_VALUES.pack(
+        *(_FWD_METHOD, spec.forwarding.value, _WEIGHT, spec.weight),
+        *(_U_THRESH, spec.upper, _L_THRESH, spec.lower),
+    )
     if spec.forwarding is not Forwarding.IPIP or spec.tunnel == Tunnel():
         return values
     tunnel = spec.tunnel
     kind = attribute(Dst.TUN_TYPE, bytes((tunnel.encapsulation.value,)))
     return values + kind + _port(Dst.TUN_PORT, tunnel.port) + _u16(Dst.TUN_FLAGS, tunnel.checksum.value)
-
-
-def pack_dest(key: DestKey, spec: DestSpec) -> bytes:
-    """The attributes of a whole destination, without the nest around them."""
-    return pack_dest_key(key) + pack_dest_spec(spec)
-
-
-def _dest_body(service: ServiceKey, dest: bytes) -> bytes:
-    return select_service(service) + nested(Top.DEST, dest)
 
 
 def _timeouts_body(timeouts: Timeouts) -> bytes:
@@ -217,6 +226,33 @@ def pack_daemon(daemon: SyncDaemon) -> bytes:
 
 def encode(op: Op) -> tuple[Command, bytes]:
     """An operation as command and message body. Its values must be in range (`healthd.ipvs.rules`)."""
+    (message,) = encode_all((op,))
+    return message
+
+
+def encode_all(ops: Iterable[Op]) -> list[tuple[Command, bytes]]:
+    """As `encode`, for many: the service of many destinations in a row is packed once."""
+    encoded: list[tuple[Command, bytes]] = []
+    service, selected = None, b""
+    for op in ops:
+        if isinstance(op, AddDest | SetDest | DelDest):
+            if op.service is not service:
+                service, selected = op.service, select_service(op.service)
+            command, dest = _encode_dest(op)
+            encoded.append((command, selected + nested(Top.DEST, dest)))
+        else:
+            encoded.append(_encode_other(op))
+    return encoded
+
+
+def _encode_dest(op: DestOp) -> tuple[Command, bytes]:
+    if isinstance(op, DelDest):
+        return Command.DEL_DEST, pack_dest_key(op.dest)
+    command = Command.NEW_DEST if isinstance(op, AddDest) else Command.SET_DEST
+    return command, pack_dest_key(op.dest) + pack_dest_spec(op.spec)
+
+
+def _encode_other(op: ServiceOp | GlobalOp) -> tuple[Command, bytes]:
     match op:
         case AddService(service, spec):
             return Command.NEW_SERVICE, nested(Top.SERVICE, pack_service(service, spec))
@@ -224,12 +260,6 @@ def encode(op: Op) -> tuple[Command, bytes]:
             return Command.SET_SERVICE, nested(Top.SERVICE, pack_service(service, spec))
         case DelService(service):
             return Command.DEL_SERVICE, select_service(service)
-        case AddDest(service, dest, dest_spec):
-            return Command.NEW_DEST, _dest_body(service, pack_dest(dest, dest_spec))
-        case SetDest(service, dest, dest_spec):
-            return Command.SET_DEST, _dest_body(service, pack_dest(dest, dest_spec))
-        case DelDest(service, dest):
-            return Command.DEL_DEST, _dest_body(service, pack_dest_key(dest))
         case SetTimeouts(timeouts):
             return Command.SET_CONFIG, _timeouts_body(timeouts)
         case StartSync(daemon):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from healthd.ipvs.base import RowRefused, ServiceCounters, Snapshot, TableUnavailable
-from healthd.ipvs.codec import UnknownToModel, encode
+from healthd.ipvs.codec import UnknownToModel, encode_all
 from healthd.ipvs.module import load_module
 from healthd.ipvs.namespace import NamespaceMissing, namespace_identity
 from healthd.ipvs.netlink import (
@@ -17,7 +17,6 @@ from healthd.ipvs.netlink import (
     DumpRefused,
     FamilyMissing,
     NoAnswer,
-    Request,
     open_channel,
 )
 from healthd.ipvs.reading import (
@@ -64,7 +63,7 @@ class KernelTable:
         """
         async with self._conversation() as channel:
             self._interned.trim()
-            services = await read_services(channel, only)
+            services = await read_services(channel, only, counters=counters)
             rows = {
                 key: await read_dests(channel, key, self._interned, counters=counters)
                 for key in sorted(services.specs, key=lambda each: each.rank)
@@ -102,8 +101,7 @@ class KernelTable:
         return [_answer(op, wrong, 0 if wrong else next(codes)) for op, wrong in zip(ops, faults, strict=True)]
 
     async def _send(self, channel: Channel, ops: Sequence[Op]) -> list[int]:
-        requests: list[Request] = [encode(op) for op in ops]
-        codes = await channel.batch(requests, blocking=not _modules(ops) <= self._loaded)
+        codes = await channel.batch(encode_all(ops), blocking=not _modules(ops) <= self._loaded)
         if errno.EPERM in codes:
             raise TableUnavailable(NO_PERMISSION)
         if errno.ENOENT in codes:

@@ -15,11 +15,23 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias
 
 from healthd.ipvs.namespace import in_namespace
-from healthd.ipvs.wire import ACK, DUMP, DUMP_INTERRUPTED, OVERRUN, message, messages, sequence_of
+from healthd.ipvs.wire import (
+    ACK,
+    DONE,
+    DUMP,
+    DUMP_INTERRUPTED,
+    ERROR,
+    OVERRUN,
+    errno_at,
+    headers,
+    message,
+    messages,
+    sequence_of,
+)
 
 # Numbers that Python's socket module does not name.
 NETLINK_GENERIC, SOL_NETLINK, CAP_ACK = 16, 270, 10
@@ -32,8 +44,6 @@ READ_SIZE = 1 << 16
 # The loop is given back after this long.
 SLICE = 0.002
 MAX_SEQUENCE = 0x7FFFFFFF
-
-Request: TypeAlias = tuple[int, bytes]
 
 
 class AnswersLost(Exception):
@@ -56,16 +66,12 @@ class FamilyMissing(Exception):
     """The kernel does not know the generic netlink family."""
 
 
-class Sink(Protocol):
-    """Takes the rows of a dump."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One reading of a list: the datagrams that hold its rows, and the number of the request they answer."""
 
-    def bulk(self, datagram: bytes) -> int:
-        """Take as many whole rows from the start of a datagram as it can at once; return the offset after them."""
-        ...
-
-    def row(self, payload: bytes) -> None:
-        """Take the attributes of one row."""
-        ...
+    sequence: int
+    datagrams: tuple[bytes, ...]
 
 
 class Channel:
@@ -83,7 +89,7 @@ class Channel:
         self._sequence = 0
         self._yielded = time.monotonic()
 
-    async def batch(self, requests: Sequence[Request], *, blocking: bool = False) -> list[int]:
+    async def batch(self, requests: Sequence[tuple[int, bytes]], *, blocking: bool = False) -> list[int]:
         """Carry out requests in order; the errno of each, 0 for done.
 
         blocking: one of them may make the kernel load a module, so `send` must not hold up the event loop.
@@ -96,34 +102,36 @@ class Channel:
             codes += [answer if isinstance(answer, int) else 0 for answer in answers]
         return codes
 
-    async def query(self, requests: Sequence[Request]) -> list[int | bytes]:
+    async def query(self, requests: Sequence[tuple[int, bytes]]) -> list[int | bytes]:
         """Ask; one answer each: the attributes of the reply, or the errno of the refusal. Raises like `batch`."""
         answers: list[int | bytes] = []
         for start in range(0, len(requests), WINDOW):
             answers += await self._window(requests[start : start + WINDOW], 0, blocking=False)
         return answers
 
-    async def dump(self, command: int, body: bytes, sink: Sink) -> list[int]:
-        """List rows into a sink; returns the sizes of the datagrams that had rows.
+    async def dump(self, command: int, body: bytes, again: Listing | None = None) -> Listing:
+        """Read a list.
 
-        Raises DumpRefused, AnswersLost (also if the kernel says that the list changed meanwhile), NoAnswer, OSError.
+        again: an earlier reading of the same list, whose number is used once more: then the two readings are equal,
+        byte by byte, if nothing has changed. Raises DumpRefused, AnswersLost (also if the kernel says that the list
+        changed meanwhile), NoAnswer, OSError.
         """
-        sequence = self._reserve(1)
+        sequence = self._reserve(1) if again is None else again.sequence
         await self._send(message(self._family, command, DUMP, sequence, body), blocking=False)
-        sizes: list[int] = []
+        datagrams: list[bytes] = []
         ended = False
         while not ended:
             datagram = await self._receive()
             if sequence_of(datagram) == sequence:
-                rows, ended = _take(datagram, sink)
-                sizes += [len(datagram)] if rows else []
-        return sizes
+                rows, ended = _inspect(datagram)
+                datagrams += [datagram] if rows else []
+        return Listing(sequence, tuple(datagrams))
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    async def _window(self, requests: Sequence[Request], flags: int, blocking: bool) -> list[int | bytes]:
+    async def _window(self, requests: Sequence[tuple[int, bytes]], flags: int, blocking: bool) -> list[int | bytes]:
         first = self._reserve(len(requests))
         await self._send(
             b"".join(message(self._family, each[0], flags, first + at, each[1]) for at, each in enumerate(requests)),
@@ -131,11 +139,10 @@ class Channel:
         )
         answers: dict[int, int | bytes] = {}
         while len(answers) < len(requests):
-            for each in messages(await self._receive()):
-                if each.type == OVERRUN:
-                    raise AnswersLost
-                if 0 <= each.sequence - first < len(requests):
-                    answers[each.sequence - first] = each.payload if each.code is None else each.code
+            datagram = await self._receive()
+            at = sequence_of(datagram) - first
+            if 0 <= at < len(requests):
+                answers[at] = _answer(datagram)
         return [answers[at] for at in range(len(requests))]
 
     def _reserve(self, count: int) -> int:
@@ -179,18 +186,27 @@ class Channel:
             self._yielded = time.monotonic()
 
 
-def _take(datagram: bytes, sink: Sink) -> tuple[bool, bool]:
-    """Put the rows of a datagram into a sink; whether there were any, and whether the list ends here."""
-    end = sink.bulk(datagram)
-    rows = end > 0
-    for each in messages(datagram, end):
-        if each.code:
-            raise DumpRefused(each.code)
-        if each.flags & DUMP_INTERRUPTED or each.type == OVERRUN:
+def _answer(datagram: bytes) -> int | bytes:
+    """The errno that a datagram says (0: done), or the attributes of a reply."""
+    for kind, _, start in headers(datagram):
+        if kind == ERROR:
+            return errno_at(datagram, start)
+        if kind == OVERRUN:
             raise AnswersLost
-        if each.code is not None:
+    return next(messages(datagram)).payload
+
+
+def _inspect(datagram: bytes) -> tuple[bool, bool]:
+    """Whether a datagram of a list has rows, and whether the list ends with it."""
+    rows = False
+    for kind, flags, start in headers(datagram):
+        if flags & DUMP_INTERRUPTED or kind == OVERRUN:
+            raise AnswersLost
+        if kind in (DONE, ERROR):
+            code = errno_at(datagram, start)
+            if code:
+                raise DumpRefused(code)
             return rows, True
-        sink.row(each.payload)
         rows = True
     return rows, False
 

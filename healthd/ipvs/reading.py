@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
-from healthd.ipvs.codec import parse_timeouts, select_service
-from healthd.ipvs.netlink import Channel, DumpRefused
-from healthd.ipvs.rows import DaemonRows, DestRows, Interned, ServiceRows
+from healthd.ipvs.codec import parse_daemon, parse_timeouts, select_service
+from healthd.ipvs.netlink import Channel, DumpRefused, Listing
+from healthd.ipvs.rows import DestRows, Interned, ServiceRows
 from healthd.ipvs.uapi import Command
+from healthd.ipvs.wire import messages
 from healthd.model import DestKey, DestSpec, ServiceKey, SyncDaemon, Timeouts
 
 READINGS = 10
@@ -45,11 +47,14 @@ class NeverStill(Exception):
 R = TypeVar("R", ServiceRows, DestRows)
 
 
-async def read_services(channel: Channel, only: Collection[ServiceKey] | None) -> ServiceRows:
+async def read_services(
+    channel: Channel, only: Collection[ServiceKey] | None, *, counters: bool = False
+) -> ServiceRows:
     """All services, or those of `only` that exist. Raises NeverStill and what the channel raises."""
     if only is None:
-        return await _settled(channel, Command.GET_SERVICE, b"", ServiceRows, "the services")
-    rows = ServiceRows()
+        empty = partial(ServiceRows, counters)
+        return await _settled(channel, Command.GET_SERVICE, b"", empty, "the services")
+    rows = ServiceRows(counters)
     for answer in await channel.query([(Command.GET_SERVICE, select_service(key)) for key in only]):
         if isinstance(answer, bytes):
             rows.row(answer)
@@ -60,10 +65,7 @@ async def read_services(channel: Channel, only: Collection[ServiceKey] | None) -
 
 async def read_dests(channel: Channel, service: ServiceKey, interned: Interned, *, counters: bool) -> DestRows:
     """All destinations of a service; none if there is no such service. Raises like `read_services`."""
-
-    def empty() -> DestRows:
-        return DestRows(service.family, interned, counters=counters)
-
+    empty = partial(DestRows, service.family, interned, counters=counters)
     return await _settled(channel, Command.GET_DEST, select_service(service), empty, f"the destinations of {service}")
 
 
@@ -83,9 +85,8 @@ async def read_timeouts(channel: Channel) -> Timeouts:
 
 async def read_daemons(channel: Channel) -> tuple[SyncDaemon, ...]:
     """The running synchronisation daemons: two at most, so always one datagram."""
-    rows = DaemonRows()
-    await channel.dump(Command.GET_DAEMON, b"", rows)
-    return tuple(rows.daemons)
+    listing = await channel.dump(Command.GET_DAEMON, b"")
+    return tuple(parse_daemon(each.payload) for datagram in listing.datagrams for each in messages(datagram))
 
 
 async def dests_of(channel: Channel, rows: DestRows) -> dict[DestKey, DestSpec]:
@@ -99,19 +100,34 @@ async def dests_of(channel: Channel, rows: DestRows) -> dict[DestKey, DestSpec]:
 
 
 async def _settled(channel: Channel, command: Command, body: bytes, empty: Callable[[], R], what: str) -> R:
-    earlier: R | None = None
-    for _ in range(READINGS):
-        rows = empty()
-        sizes = await channel.dump(command, body, rows)
-        if _made_at_once(sizes) or (earlier is not None and not rows.repeated and contained(earlier.keys, rows.keys)):
-            return rows
-        earlier = None if rows.repeated else rows
+    earlier = await channel.dump(command, body)
+    if _made_at_once(earlier):
+        return await _taken(channel, earlier, empty())
+    known: R | None = None
+    for _ in range(READINGS - 1):
+        later = await channel.dump(command, body, earlier)
+        rows = await _taken(channel, later, empty())
+        if not rows.repeated:
+            if later == earlier:
+                return rows
+            known = known or await _taken(channel, earlier, empty())
+            if not known.repeated and contained(known.keys, rows.keys):
+                return rows
+        earlier, known = later, rows
     raise NeverStill(f"{what} changed during each of {READINGS} readings")
 
 
-def _made_at_once(sizes: Sequence[int]) -> bool:
-    """True if a list of datagrams of these sizes was surely made under one lock of the kernel."""
-    return not sizes or (len(sizes) == 1 and _room(sizes[0]) >= SLACK)
+async def _taken(channel: Channel, listing: Listing, rows: R) -> R:
+    for datagram in listing.datagrams:
+        rows.take(datagram)
+        await channel.breathe()
+    return rows
+
+
+def _made_at_once(listing: Listing) -> bool:
+    """True if a list was surely made under one lock of the kernel."""
+    datagrams = listing.datagrams
+    return not datagrams or (len(datagrams) == 1 and _room(len(datagrams[0])) >= SLACK)
 
 
 def _room(size: int) -> int:

@@ -1,4 +1,4 @@
-"""The rows of a dump: services and daemons one by one, destinations by the hundred (`healthd.ipvs.layout`)."""
+"""The rows of a list: services one by one, destinations by the hundred (`healthd.ipvs.layout`)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from healthd.ipvs.codec import (
     parse_address,
     parse_connections,
     parse_counters,
-    parse_daemon,
     parse_dest,
     parse_service,
 )
 from healthd.ipvs.layout import Layout, learn
 from healthd.ipvs.uapi import AF_INET, AF_INET6, Top
-from healthd.ipvs.wire import attributes
-from healthd.model import Connections, Counters, DestKey, DestSpec, Family, ServiceKey, ServiceSpec, SyncDaemon
+from healthd.ipvs.wire import attributes, messages
+from healthd.model import Connections, Counters, DestKey, DestSpec, Family, ServiceKey, ServiceSpec
 
 MAX_INTERNED = 200_000
 
@@ -28,6 +27,7 @@ MAX_INTERNED = 200_000
 class ServiceRows:
     """Collects services. `repeated` tells that one came twice, so the list changed while it was read."""
 
+    counters: bool
     specs: dict[ServiceKey, ServiceSpec] = field(default_factory=dict)
     totals: dict[ServiceKey, Counters] = field(default_factory=dict)
     repeated: bool = False
@@ -37,9 +37,10 @@ class ServiceRows:
         """Keys in the kernel's order."""
         return list(self.specs)
 
-    def bulk(self, datagram: bytes) -> int:
-        """Services differ in length: none at once."""
-        return 0
+    def take(self, datagram: bytes) -> None:
+        """Take all rows of a datagram."""
+        for each in messages(datagram):
+            self.row(each.payload)
 
     def row(self, payload: bytes) -> None:
         """Take one service; one of a protocol that the model does not have cannot be ours and is left out."""
@@ -49,27 +50,13 @@ class ServiceRows:
             return
         self.repeated |= key in self.specs
         self.specs[key] = spec
-        self.totals[key] = parse_counters(attrs)
-
-
-@dataclass(slots=True)
-class DaemonRows:
-    """Collects synchronisation daemons."""
-
-    daemons: list[SyncDaemon] = field(default_factory=list)
-
-    def bulk(self, datagram: bytes) -> int:
-        """There are two at most: none at once."""
-        return 0
-
-    def row(self, payload: bytes) -> None:
-        """Take one daemon."""
-        self.daemons.append(parse_daemon(payload))
+        if self.counters:
+            self.totals[key] = parse_counters(attrs)
 
 
 @dataclass(slots=True)
 class Interned:
-    """What reading one table again and again has in common: the layout of rows, and values already made.
+    """What readings of one table have in common: the layout of rows, and values already made.
 
     A destination keeps its address and nearly always its spec, so most rows of a dump are two look-ups.
     """
@@ -121,14 +108,16 @@ class DestRows:
         """True if a destination came more than once."""
         return len({id(key) for key in self.keys}) != len(self.keys)
 
-    def bulk(self, datagram: bytes) -> int:
-        """Take all rows of the known layout; the first row ever teaches the layout."""
+    def take(self, datagram: bytes) -> None:
+        """Take all rows of a datagram: at once if they have the known layout; the first row ever teaches it."""
         layouts = self._interned.layouts
         layout = layouts.get(self._counters) or learn(datagram, counters=self._counters)
-        if layout is None:
-            return 0
-        layouts[self._counters] = layout
-        return self._unpack(layout, datagram)
+        start = 0
+        if layout is not None:
+            layouts[self._counters] = layout
+            start = self._unpack(layout, datagram)
+        for each in messages(datagram, start):
+            self._row(each.payload)
 
     def _unpack(self, layout: Layout, datagram: bytes) -> int:
         count = layout.rows_in(datagram)
@@ -142,8 +131,7 @@ class DestRows:
                 self.connections.append(Connections(counts[0], counts[1], counts[2], Counters(*counts[3:])))
         return count * layout.size
 
-    def row(self, payload: bytes) -> None:
-        """Take one destination, whatever its layout."""
+    def _row(self, payload: bytes) -> None:
         attrs = attributes(attributes(payload)[Top.DEST])
         key, spec = parse_dest(attrs, self._family)
         self.keys.append(self._interned.same(key))

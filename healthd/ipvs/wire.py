@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 REQUEST, MULTI, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x02, 0x04, 0x10, 0x300
-ERROR, DONE, OVERRUN = 2, 3, 4
+ERROR, DONE, OVERRUN, FIRST_FAMILY = 2, 3, 4, 16
 NESTED = 0x8000
 TYPE_MASK = 0x3FFF
 
@@ -31,13 +31,10 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as received; `payload` are its attributes, `code` the errno of an answer (0 for an ack) or None."""
+    """One message of a family as received: its command and its attributes."""
 
-    type: int
-    flags: int
-    sequence: int
+    command: int
     payload: bytes
-    code: int | None = None
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -47,7 +44,8 @@ def attribute(kind: int, payload: bytes) -> bytes:
 
 def nested(kind: int, *attributes: bytes) -> bytes:
     """An attribute made of attributes."""
-    return attribute(kind | NESTED, b"".join(attributes))
+    payload = b"".join(attributes)
+    return _ATTRIBUTE.pack(4 + len(payload), kind | NESTED) + payload
 
 
 def message(family: int, command: int, flags: int, sequence: int, payload: bytes) -> bytes:
@@ -57,25 +55,40 @@ def message(family: int, command: int, flags: int, sequence: int, payload: bytes
 
 
 def sequence_of(datagram: bytes) -> int:
-    """Number of the request that a datagram answers: the kernel never mixes answers in one."""
-    return int(_NLMSG.unpack_from(datagram)[3])
+    """Number of the request that a datagram answers: the kernel never mixes answers in one. Raises Malformed."""
+    return _header_at(datagram, 0)[3]
 
 
-def messages(datagram: bytes, start: int = 0) -> Iterator[Message]:
-    """Every message of a datagram, from an offset. Raises Malformed if it is cut off."""
-    while start < len(datagram):
-        size, kind, flags, sequence, _ = _NLMSG.unpack_from(datagram, start)
-        if size < NLMSG_SIZE or start + size > len(datagram):
-            raise Malformed(f"netlink message of {size} bytes at {start} in a datagram of {len(datagram)}")
-        yield _message(datagram, start, start + size, kind, flags, sequence)
+def headers(datagram: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Type, flags and offset of every message of a datagram. Raises Malformed if one is cut off."""
+    length = len(datagram)
+    while start < length:
+        size, kind, flags, _, _ = _header_at(datagram, start)
+        if size < NLMSG_SIZE or start + size > length:
+            raise Malformed(f"netlink message of {size} bytes at {start} in a datagram of {length}")
+        yield kind, flags, start
         start += (size + 3) & ~3
 
 
-def _message(datagram: bytes, start: int, end: int, kind: int, flags: int, sequence: int) -> Message:
-    if kind == ERROR or (kind == DONE and end - start >= NLMSG_SIZE + _ERRNO.size):
-        code = -_ERRNO.unpack_from(datagram, start + NLMSG_SIZE)[0]
-        return Message(kind, flags, sequence, b"", code)
-    return Message(kind, flags, sequence, datagram[start + GENL_SIZE : end])
+def _header_at(datagram: bytes, start: int) -> tuple[int, int, int, int, int]:
+    if start + NLMSG_SIZE > len(datagram):
+        raise Malformed(f"netlink header at {start} in a datagram of {len(datagram)}")
+    return _NLMSG.unpack_from(datagram, start)
+
+
+def messages(datagram: bytes, start: int = 0) -> Iterator[Message]:
+    """The messages of a family in a datagram, without the protocol's own (errors, ends). Raises Malformed."""
+    for kind, _, at in headers(datagram, start):
+        if kind >= FIRST_FAMILY:
+            size = _NLMSG.unpack_from(datagram, at)[0]
+            yield Message(datagram[at + NLMSG_SIZE], datagram[at + GENL_SIZE : at + size])
+
+
+def errno_at(datagram: bytes, start: int) -> int:
+    """The errno in an answer or at the end of a list, 0 for none. Raises Malformed if it is cut off."""
+    if start + NLMSG_SIZE + _ERRNO.size > len(datagram):
+        raise Malformed(f"netlink error at {start} in a datagram of {len(datagram)}")
+    return -int(_ERRNO.unpack_from(datagram, start + NLMSG_SIZE)[0])
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
