@@ -79,6 +79,15 @@ def _whole(value: object) -> int:
     return value
 
 
+def _word(value: object) -> str:
+    """A text; also a whole number, as one would write statuses and exit codes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise Unfit
+    return value
+
+
 def _bytes(value: object) -> bytes:
     match value:
         case str():
@@ -123,7 +132,7 @@ _SIMPLE: Mapping[Any, Kind[Any]] = {
     float: number(-MAX_U32, MAX_U32),
     bool: flag,
     bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes),
-    tuple[str, ...]: many(any_text, "a text or a list of texts"),
+    tuple[str, ...]: many(plain("a text", _word), "a text or a list of texts"),
     tuple[tuple[str, str], ...]: _TABLE,
     Tls: either("true, false or a table of TLS options", _tls),
 }
