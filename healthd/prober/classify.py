@@ -45,6 +45,7 @@ _REMEDIES = {
     errno.EACCES: "not permitted; a route of type prohibit or a local security policy forbids it",
     errno.ENETUNREACH: "no route to it from here; see the interfaces and routes of this machine",
     errno.EHOSTUNREACH: "our own routing table calls it unreachable; see the routes of this machine",
+    errno.EINVAL: "our own routing table drops it (a route of type blackhole?)",
     errno.ENETDOWN: "our interface is down",
     errno.EAFNOSUPPORT: "this machine does not speak that address family (IPv6 switched off?)",
 }

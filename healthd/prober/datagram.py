@@ -1,16 +1,18 @@
 """Datagrams with a port of their own: a connected UDP socket, so the kernel drops what is not from the target.
 
-A closed port is told by the kernel as ECONNREFUSED on the socket, which no other conversation shares.
+What comes back by ICMP is an error of the socket, which no other conversation shares.
 """
 
 from __future__ import annotations
 
 import _socket
+import errno
 from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN
 from typing import TYPE_CHECKING
 
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.errors import want_errors
 from healthd.prober.sockets import DGRAM
 
 if TYPE_CHECKING:
@@ -46,7 +48,12 @@ class OwnPort:
 
     def send(self, data: bytes) -> Wait | None:
         """Send one datagram. One that came back by ICMP before is raised here."""
-        self.sock.send(data)
+        try:
+            self.sock.send(data)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            self.sock.send(data)  # the first may have been path MTU discovery's news of an earlier datagram
         return None
 
     def receive(self, limit: int) -> bytes | Wait:
@@ -59,13 +66,21 @@ class OwnPort:
 
     def _read(self, limit: int) -> bytes | Wait:
         try:
-            data = self.sock.recv(limit)
+            data = self._next(limit)
         except BlockingIOError:
             self._readable = False
             self._receiving = True
             return WAIT
         self._receiving = False
         return data
+
+    def _next(self, limit: int) -> bytes:
+        try:
+            return self.sock.recv(limit)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            return self.sock.recv(limit)
 
     def close(self, hard: bool) -> None:
         """Close."""
@@ -82,6 +97,7 @@ def open_datagram(engine: Engine, attempt: Attempt) -> None:
     """Open a socket for this attempt alone."""
     origin, address = attempt.question.where()
     sock = origin.open(DGRAM)
+    want_errors(sock, origin.family)
     code = sock.connect_ex(address)
     if code:
         sock.close()

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from healthd.check import Inconclusive
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
-from healthd.prober.shared import DATAGRAMS, Peer, peer_of, prepare, send_past_errors, take_error
+from healthd.prober.errors import Peer, peer_of, prepare, send_past_errors, take_error
+from healthd.prober.shared import DATAGRAMS
 from healthd.prober.sockets import DGRAM, RAW, Origin
 
 if TYPE_CHECKING:

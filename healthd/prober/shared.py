@@ -1,26 +1,23 @@
 """Datagram conversations that share a few sockets, which costs a sixth of a socket for each.
 
 The kernel does not tell whose an answer is: it goes to every conversation with that address and port on the socket it
-came in by. A closed port is reported through the socket's error queue (IP_RECVERR, IPV6_RECVERR) with the address and
-the bytes that were sent, so it reaches the conversation that sent them. A pending error also makes the *next* call on
-the socket fail, whosever that is: then the queue is read and the call is made again.
+came in by. A closed port is reported through the socket's error queue with the address and the bytes that were sent, so
+it reaches the conversation that sent them.
 
 Several sockets take turns, so that a forged answer has to guess the port too, and a burst has more buffer space.
 """
 
 from __future__ import annotations
 
-import _socket
-import errno
-import struct
 from collections.abc import Callable
 from itertools import cycle
 from select import EPOLLERR, EPOLLIN
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from healthd.check import Inconclusive
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.errors import Peer, peer_of, prepare, send_past_errors, take_error
 from healthd.prober.sockets import DGRAM, Origin, SocketAddress
 
 if TYPE_CHECKING:
@@ -31,17 +28,6 @@ PORTS = 4
 
 DATAGRAMS = 256
 """Most datagrams read from one socket in one go."""
-
-TRIES = 4
-"""How often a send is made again because an error of another conversation was in the way."""
-
-IP_RECVERR = 11  # include/uapi/linux/in.h
-IPV6_RECVERR = 25  # include/uapi/linux/in6.h
-MSG_ERRQUEUE = 0x2000
-SO_EE = struct.Struct("=IBBBBII")  # struct sock_extended_err, include/uapi/linux/errqueue.h
-BUFFER = 1 << 20
-
-Peer = tuple[str, int]
 
 
 class Conversing:
@@ -188,56 +174,3 @@ class Shared:
             port.close()
         self._ports.clear()
         self._next.clear()
-
-
-def prepare(sock: _socket.socket, family: int) -> None:
-    """Ask for errors with their addresses, and for as much buffer space as we may have."""
-    if family == _socket.AF_INET:
-        sock.setsockopt(_socket.SOL_IP, IP_RECVERR, 1)
-    else:
-        sock.setsockopt(_socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
-    for option in (_socket.SO_RCVBUF, _socket.SO_SNDBUF):
-        sock.setsockopt(_socket.SOL_SOCKET, option, BUFFER)
-
-
-def send_past_errors(sock: _socket.socket, data: bytes, address: SocketAddress, read_error: Callable[[], bool]) -> None:
-    """Send a datagram; errors of others that are in the way are read with `read_error` first."""
-    for _ in range(TRIES):
-        try:
-            sock.sendto(data, address)
-        except BlockingIOError:
-            raise Inconclusive("no room left in the send buffer; see net.core.wmem_max") from None
-        except OSError as error:
-            code = error.errno or 0
-            if not read_error():
-                break
-        else:
-            return
-    raise classify.refused_here(code, "sending")
-
-
-def take_error(sock: _socket.socket) -> tuple[int, bytes, Peer] | None:
-    """One error of the socket's queue: errno, the beginning of what was sent, to whom; None if there is none.
-
-    EMSGSIZE is no error but path MTU discovery at work, which the kernel has noted: its errno is given as 0.
-    """
-    try:
-        sent, ancillary, _, peer = sock.recvmsg(2048, 512, MSG_ERRQUEUE)
-    except OSError:
-        return None
-    code = error_of(ancillary)
-    return (0 if code == errno.EMSGSIZE else code), sent, peer_of(peer)
-
-
-def error_of(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """The errno in the control messages of an error queue's entry, 0 if it has none."""
-    for level, kind, data in ancillary:
-        if (level, kind) in ((_socket.SOL_IP, IP_RECVERR), (_socket.IPPROTO_IPV6, IPV6_RECVERR)):
-            return int(SO_EE.unpack_from(data)[0])
-    return 0
-
-
-def peer_of(address: Any) -> Peer:
-    """Whom a datagram is from or to, without flow and scope."""
-    host: str = address[0]
-    return (host.partition("%")[0] if "%" in host else host, address[1])
