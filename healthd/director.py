@@ -165,6 +165,8 @@ class Director:
 
     async def _reconfigure(self, config: Config) -> None:
         before = self.roster.services
+        if config.settings.table != self.config.settings.table:
+            self._read_at = 0.0
         self.config = config
         self._own({service.key: service for service in config.services}, before)
         await self._read_new()
@@ -227,8 +229,7 @@ class Director:
         found = await self._table.snapshot(wanted)
         settings = self.config.settings.table
         ops = plan_globals(settings.timeouts, settings.sync, found.timeouts, found.sync)
-        for refused in filter(None, await self._table.apply(ops) if ops else []):
-            self._teller.say(Kind.ROW_REFUSED, f"the table refused to {refused}", str(refused))
+        self._teller.refused_of_table(filter(None, await self._table.apply(ops) if ops else []))
         return self.ledger.reread(found, wanted)
 
     def _take_edits(self, edits: Iterable[Edit], plain: Mapping[ServiceKey, Service | None]) -> None:

@@ -14,6 +14,7 @@ from healthd.config.schema import Drift, ServiceConfig
 from healthd.drift import Edit, worth_telling
 from healthd.events import Event, Kind
 from healthd.health import Phase
+from healthd.ipvs.base import RowRefused
 from healthd.ledger import Ledger, Written
 from healthd.model import Service, ServiceKey
 from healthd.prober.base import Observation
@@ -35,6 +36,7 @@ class Teller:
         self._names: dict[ServiceKey, str] = {}
         self._listed: set[ServiceKey] = set()
         self._stepped_in: set[ServiceKey] = set()
+        self._table_refuses: set[str] = set()
 
     def say(self, kind: Kind, message: str, detail: str = "") -> None:
         """Tell something that is about no server."""
@@ -76,6 +78,13 @@ class Teller:
             refusal = self._ledger.refusals[error.op]  # type: ignore[index]  # only row operations are ever planned
             if refusal.tries == 1:
                 self._emit(narrate.row_refused(error, self._names, refusal.until - now, self._wall()))
+
+    def refused_of_table(self, errors: Iterable[RowRefused]) -> None:
+        """Tell what the table refuses of its own settings (timeouts, synchronisation), once until that changes."""
+        refuses = {str(error) for error in errors}
+        for text in sorted(refuses - self._table_refuses):
+            self.say(Kind.ROW_REFUSED, f"the table refused to {text}; it is tried again with every comparison", text)
+        self._table_refuses = refuses
 
     def settled(self, wanted: Mapping[ServiceKey, Service | None], done: narrate.Effects) -> None:
         """Tell what became so in the table with these services."""
