@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from healthd.assignment import ServerRef
 from healthd.check import Outcome, Verdict
-from healthd.config.schema import Config
+from healthd.config.schema import Config, ServiceConfig
 from healthd.director import Director
 from healthd.events import Event, Kind
 from healthd.health import Health, observe
@@ -15,7 +16,7 @@ from healthd.ipvs.memory import MemoryTable
 from healthd.model import DestKey, ServiceKey
 from healthd.ops import Op
 from healthd.prober.base import Observation, Probe
-from tests.support.builders import WWW, weights
+from tests.support.builders import PASS, WWW, config, weights
 
 
 class ScriptedProber:
@@ -126,3 +127,20 @@ class Scenario:
     def kinds(self) -> list[Kind]:
         """Kinds of the events since this was last asked."""
         return [event.kind for event in self.told()]
+
+
+async def started(*services: ServiceConfig, table: MemoryTable | None = None, **settings: Any) -> Scenario:
+    """A director that has just started with these services. settings: of `tests.support.builders.config`."""
+    scenario = Scenario(table)
+    await scenario.configure(config(*services, **settings))
+    return scenario
+
+
+async def serving(*services: ServiceConfig, table: MemoryTable | None = None, **settings: Any) -> Scenario:
+    """A director whose servers are all up, with what it wrote and told until then forgotten."""
+    scenario = await started(*services, table=table, **settings)
+    for each in services:
+        await scenario.hears({server.key: PASS for server in each.reals if server.checks}, each.key, times=3)
+    scenario.writes()
+    scenario.told()
+    return scenario
