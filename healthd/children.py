@@ -120,7 +120,7 @@ def how_it_ended(status: int) -> str:
 
 
 class LineReader:
-    """Hands on what comes out of a pipe, line by line, until its end. Lines are cut at 4096 bytes."""
+    """Hands on what comes out of a pipe, line by line, until its end. Lines end after 4096 bytes and are printable."""
 
     def __init__(self, fd: int, line: Callable[[str], None]) -> None:
         self._fd = fd
@@ -140,7 +140,8 @@ class LineReader:
             lines, rest = [*lines, rest], b""
         self._rest = rest
         for line in filter(None, lines):
-            self._line(line.decode("utf-8", "backslashreplace"))
+            text = line.decode("utf-8", "backslashreplace")
+            self._line("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
         if not data:
             self._loop.remove_reader(self._fd)
         return bool(data)

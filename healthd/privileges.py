@@ -43,6 +43,18 @@ Capabilities = frozenset[Capability]
 DIRECTOR: Capabilities = frozenset({Capability.NET_ADMIN})
 PROBER: Capabilities = frozenset({Capability.NET_RAW})
 RUNNER: Capabilities = frozenset()
+LENT: Capabilities = frozenset(
+    {
+        Capability.NET_RAW,
+        Capability.NET_ADMIN,
+        Capability.SETUID,
+        Capability.SETGID,
+        Capability.SETPCAP,
+        Capability.SYS_ADMIN,
+        Capability.SYS_NICE,
+    }
+)
+"""All that a director may have to lend to its probers and runners, see `needed`."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
@@ -93,6 +105,20 @@ def confine(
     _set_capabilities(permitted=kept | (reserve & had), effective=kept, inheritable=kept)
     _set_ambient(kept)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    return kept
+
+
+def lower(*, keep: Capabilities, reserve: Capabilities) -> Capabilities:
+    """Have `keep` effective and `reserve` in hand from now on, and pass nothing on to programs; for the director.
+
+    Unlike `confine` this can be lived with by the programs that hooks start: neither no_new_privs (sendmail is
+    set-group-id) nor the bounding set. One that root starts is root's; one of any other user has no capability, though
+    a service manager gave us some as ambient. Returns what of `keep` we have.
+    """
+    had = permitted()
+    kept = keep & had
+    _set_ambient(frozenset())
+    _set_capabilities(permitted=kept | (reserve & had), effective=kept, inheritable=frozenset())
     return kept
 
 

@@ -97,8 +97,12 @@ class ProberProcess:
         self._outbox.say(RunnerWanted(*identity))
 
     def _take_runner(self, identity: Identity, why: str | None, fds: list[int]) -> None:
-        give = self._wanted.pop(identity)
-        give(socket.socket(fileno=fds[0]) if why is None else why)
+        give = self._wanted.pop(identity, None)
+        if give is not None:
+            give(socket.socket(fileno=fds[0]) if why is None else why)
+        else:  # asked for by the process that was here before us
+            for fd in fds:
+                os.close(fd)
 
 
 def _settle(future: asyncio.Future[None]) -> None:

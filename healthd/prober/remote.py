@@ -57,6 +57,7 @@ class RemoteProber:
         self._allowed: set[Identity] = set()
         self._fetching: dict[tuple[Shard, RunnerWanted], asyncio.Task[None]] = {}
         self._shards: dict[Place, Shard] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._totals = Totals()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(SUMMARY_EVERY, self._summarise)
@@ -70,9 +71,11 @@ class RemoteProber:
             parts[self._place(probe)].append(probe)
         self._allowed = {identity for probe in probes for identity in identities(probe)}
         for place in [place for place in self._shards if place not in parts]:
-            await self._end(place)
+            self._end(place)
         for place, part in parts.items():
-            self._shard(place).assign(part)
+            shard = self._shard(place)
+            shard.assign(part)
+            self._totals.expect(shard, len(part))
 
     async def hurry(self, probes: Collection[int]) -> None:
         """Ask these as soon as possible, besides their schedule."""
@@ -90,7 +93,9 @@ class RemoteProber:
         for task in self._fetching.values():
             task.cancel()
         await asyncio.gather(*self._fetching.values(), return_exceptions=True)
-        await asyncio.gather(*(self._end(place) for place in list(self._shards)))
+        for place in list(self._shards):
+            self._end(place)
+        await asyncio.gather(*self._ending)
         await self._runners.close()
 
     def pids(self) -> dict[str, int]:
@@ -117,10 +122,13 @@ class RemoteProber:
             self._shards[place] = shard
         return shard
 
-    async def _end(self, place: Place) -> None:
+    def _end(self, place: Place) -> None:
+        """End a process, which may take it a moment, meanwhile."""
         shard = self._shards.pop(place)
         self._totals.forget(shard)
-        await shard.close()
+        task = self._loop.create_task(shard.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     # --- what shards say ---
 
@@ -135,6 +143,7 @@ class RemoteProber:
     def lost(self, shard: Shard, why: str) -> None:
         """As in `shard.Listener`."""
         self._totals.forget(shard)
+        self._totals.expect(shard, shard.probes)
         self._sink.lost(why)
 
     def runner_wanted(self, shard: Shard, wanted: RunnerWanted) -> None:

@@ -26,6 +26,7 @@ TICK = 1.0
 START_PATIENCE = 30.0
 """Seconds until a new process must have said its first word: a machine may be busy."""
 
+MOST_ORDERS = 1000
 _ABOUT_TO_END = 0.1
 _END_PATIENCE = 2.0
 
@@ -112,6 +113,11 @@ class Shard:
         """Process id while there is a process."""
         return self._child.pid if self._child else None
 
+    @property
+    def probes(self) -> int:
+        """How many it has to ask."""
+        return len(self._probes)
+
     def assign(self, probes: Sequence[Probe]) -> None:
         """Replace the assignment. Healths of watches that it has already are kept."""
         self._probes = probes
@@ -161,6 +167,8 @@ class Shard:
     def _order(self, order: orders.Order, sock: socket.socket | None = None) -> None:
         self._orders.append((order, sock))
         self._news.set()
+        if len(self._orders) > MOST_ORDERS:
+            self._lose("does not read what it is told")
 
     # --- its life ---
 
@@ -201,7 +209,7 @@ class Shard:
 
     def _start(self) -> Child:
         place = self.place
-        lend = needed(user=place.user, netns=place.netns, keep=place.keep)
+        lend = needed(user=place.user, netns=place.netns, keep=place.keep) | {Capability.SYS_NICE}
         keep = ",".join(sorted(capability.name for capability in place.keep))
         arguments = [place.user or "", place.netns or "", keep, str(self._in_flight), str(os.getpid())]
         return start("healthd.prober.process", arguments, name=place.name, lend=lend, small=False, log=self._log)

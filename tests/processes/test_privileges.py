@@ -59,10 +59,13 @@ def mark():
 """
 
 
-def in_child(code: str, *, user: str | None = None) -> dict[str, object]:
-    """What a new interpreter tells in the variable `told`. user: whom it starts as."""
+def in_child(code: str, *, user: str | None = None, others: bool = False) -> dict[str, object]:
+    """What a new interpreter tells in the variable `told`.
+
+    user: whom it starts as. others: it becomes somebody who may not be able to read what ours is made of.
+    """
     text = PRELUDE + code + "\nprint(json.dumps(told))"
-    command = [interpreter_of_others() if user else sys.executable, "-I", "-S", "-c", text]
+    command = [interpreter_of_others() if user or others else sys.executable, "-I", "-S", "-c", text]
     group = pwd.getpwnam(user).pw_gid if user else None
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, user=user, group=group)
     assert ended.returncode == 0, ended.stderr
@@ -162,6 +165,77 @@ told = {"before": before, "plain": plain, "lent": lent, "after": own(), "raw": a
     assert told["lent"]["Eff"] == NET_ADMIN | NET_RAW
     assert told["after"] == told["before"]
     assert told["raw"] == "PermissionError"
+
+
+@root_only
+def test_a_lowered_director_uses_little_passes_on_nothing_and_can_still_lend() -> None:
+    told = in_child("""
+confine(user="nobody", keep=LENT)
+kept = lower(keep=DIRECTOR, reserve=LENT)
+plain = of_child()
+with lending(PROBER):
+    lent = of_child()
+told = {"kept": sorted(kept), "own": own(), "plain": plain, "lent": lent, "raw": allowed(raw)}
+""")
+    assert told["kept"] == [Capability.NET_ADMIN]
+    assert [told["own"][name] for name in ("Eff", "Inh", "Amb")] == [NET_ADMIN, 0, 0]
+    assert told["raw"] == "PermissionError"
+    assert [told["plain"][name] for name in ("Prm", "Eff", "Amb")] == [0, 0, 0]
+    assert told["lent"]["Eff"] == NET_RAW
+
+
+@root_only
+def test_a_lowered_director_that_is_root_starts_hooks_that_are_root() -> None:
+    told = in_child("""
+lower(keep=DIRECTOR, reserve=LENT)
+told = {"own": own(), "hook": of_child()}
+""")
+    assert told["own"]["Eff"] == NET_ADMIN
+    assert told["hook"]["nnp"] == 0
+    assert told["hook"]["Eff"] == told["hook"]["Bnd"] != 0
+
+
+@root_only
+def test_under_a_service_manager_that_gives_two_capabilities_each_process_has_its_own() -> None:
+    """As with User=, AmbientCapabilities= and NoNewPrivileges= in the unit."""
+    told = in_child(
+        """
+confine(user="nobody", keep=PROBER | DIRECTOR)
+lower(keep=DIRECTOR, reserve=LENT)
+import asyncio
+from ipaddress import ip_address
+from healthd.check import Target
+from healthd.config.schema import ProberSettings, RunnerSettings
+from healthd.health import Health, Thresholds
+from healthd.prober.base import Cadence, Probe, Watch
+from healthd.prober.remote import RemoteProber
+from tests.processes.sample_checks import ProgramCheck
+class Ear:
+    said = None
+    def observed(self, batch): self.said = batch[-1].verdict.detail
+    def summarised(self, summary): pass
+    def lost(self, why): self.said = why
+async def main():
+    ear = Ear()
+    prober = RemoteProber(ear, ProberSettings(), RunnerSettings())
+    check = ProgramCheck(("/bin/cat", "/proc/self/status"))
+    target = Target(ip_address("127.0.0.1"), 1)
+    await prober.assign([Probe(1, check, target, Cadence(30, 20), (Watch(1, Thresholds(), Health()),))])
+    await prober.hurry([1])
+    while ear.said is None:
+        await asyncio.sleep(0.05)
+    running = {name: sets(open(f"/proc/{pid}/status").read()) for name, pid in prober.pids().items()}
+    await prober.close()
+    return {"said": ear.said, "running": running, "own": own()}
+told = asyncio.run(main())
+""",
+        user=None,
+        others=True,
+    )
+    assert "CapEff:" in str(told["said"]), told["said"]
+    assert told["own"]["Eff"] == NET_ADMIN
+    rights = {name: (sets["Prm"], sets["Eff"], sets["Amb"]) for name, sets in told["running"].items()}
+    assert rights == {"prober 0": (NET_RAW,) * 3, "runner of None in None": (0, 0, 0)}
 
 
 @root_only

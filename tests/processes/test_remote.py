@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -267,6 +268,32 @@ async def test_scripts_run_as_whom_a_check_names_and_as_nobody_else(rig: Rig) ->
     assert "no check runs anything as 'bin'" in rig.ear.said(1)
 
 
+async def test_nothing_outlives_a_killed_director_not_even_a_prober_that_hangs(tmp_path: Path) -> None:
+    fuse, pids = tmp_path / "fuse", tmp_path / "pids"
+    fuse.touch()
+    code = f"""
+import asyncio
+from pathlib import Path
+from tests.processes.test_remote import *
+async def main():
+    prober = RemoteProber(Ear(), ProberSettings(processes=2), RunnerSettings(), silence=300)
+    await prober.assign([probe(0, HangsCheck({str(fuse)!r})), probe(1, ProgramCheck(("/bin/sleep", "300")))])
+    while len(prober.pids()) < 3:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    Path({str(pids)!r}).write_text(" ".join(map(str, prober.pids().values())))
+    await asyncio.sleep(300)
+asyncio.run(main())
+"""
+    director = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=Path(__file__).parents[2])
+    try:
+        await until(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+    finally:
+        director.kill()
+        await director.wait()
+    await until(lambda: not any(map(alive, map(int, pids.read_text().split()))))
+
+
 async def test_probes_that_go_take_their_process_along(rig: Rig) -> None:
     await rig.prober.assign([probe(0, SaysCheck()), probe(1, SaysCheck())])
     await until(lambda: rig.ear.said(0) and rig.ear.said(1))
@@ -322,3 +349,12 @@ async def test_a_missing_namespace_is_told_and_tried_again_while_others_go_on(ri
     await until(lambda: len(rig.ear.losses) >= 2)
     assert all("no-such-netns" in why and "No such file" in why for why in rig.ear.losses)
     assert not rig.ear.of(2)
+
+
+async def test_probes_of_a_process_that_cannot_be_had_stay_unasked(rig: Rig, port: int) -> None:
+    """Their number is in every summary, also before that process has said anything and after it is gone."""
+    await rig.prober.assign([probe(2, TcpCheck(), port), probe(4, TcpCheck(), port, netns="nowhere")])
+    await until(lambda: rig.ear.losses and len([one for one in rig.ear.summaries if one.passed]) > 1)
+    assert {one.unasked for one in rig.ear.summaries if one.passed} == {1}
+    await rig.prober.assign([probe(2, TcpCheck(), port)])
+    await until(lambda: rig.ear.summaries[-1].unasked == 0)
