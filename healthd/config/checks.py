@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from healthd import registry
 from healthd.check import AsyncCheck, Binding, BoundCheck, Check, Target, Tls
 from healthd.config.decode import At, Key, Layer, Report, Told, build, decode, keys_of, missing, take
-from healthd.config.files import unusable
+from healthd.config.files import unfit_certificate, unusable
 from healthd.config.kinds import spoken
 from healthd.config.options import Unsupported, option_keys
 from healthd.config.problems import nearest
 from healthd.config.schema import CheckPlan
 from healthd.config.tables import ELSEWHERE_OF_CHECK, CheckTable, Given
 from healthd.health import Thresholds
-from healthd.model import Address, family_of
+from healthd.model import Address, Family, family_of
 from healthd.prober.base import Cadence
 
 V = TypeVar("V")
@@ -198,6 +198,17 @@ def _files_there(cls: CheckClass, layer: Layer, report: Report) -> bool:
         if why:
             wrong += 1
             report.error(at, f"{at.path[-1]}: {why}", found=path)
+    return not wrong and _certificates_fit(layer, report)
+
+
+def _certificates_fit(layer: Layer, report: Report) -> bool:
+    """Whether every certificate, key and authority can be loaded."""
+    wrong = 0
+    for name, value in layer.values.items():
+        found = unfit_certificate(value) if isinstance(value, Tls) else None
+        if found is not None:
+            wrong += 1
+            report.error(layer.where(name) / found[0], f"{found[0]}: {found[1]}")
     return not wrong
 
 
@@ -231,8 +242,7 @@ def plan(ready: Ready, binding: Binding, report: Report) -> CheckPlan | None:
 def _reachable(table: CheckTable, address: Address, report: Report) -> bool:
     if table.source is None or family_of(table.source) is family_of(address):
         return True
-    report.error(
-        table.layer.where("source"),
-        f"source: {table.source} and the address to ask, {address}, are of different families",
-    )
+    family = "IPv4" if family_of(address) is Family.IPV4 else "IPv6"
+    text = f"source: {table.source} cannot ask an {family} address"
+    report.error(table.layer.where("source"), text, found=str(table.source), expected=f"an {family} address")
     return False

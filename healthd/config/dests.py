@@ -75,16 +75,14 @@ def _read_real(
     place = at.source.place(at.path)
     if table.name and len(table.address) > 1:
         report.error(at / "name", "name: a range of servers cannot share one")
-    for address in table.address:
-        key = DestKey(address, port)
-        if key in found:
-            first = found[key].place
-            report.error(
-                at / "address", f"address: {key} is a real server of this service already, see {first}", found=str(key)
-            )
-            continue
+    keys = [DestKey(address, port) for address in table.address]
+    if twice := [key for key in keys if key in found]:
+        more = f" (and {len(twice) - 1} more)" if len(twice) > 1 else ""
+        text = f"address: {twice[0]}{more} is a real server of this service already, see {found[twice[0]].place}"
+        report.error(at / "address", text, found=str(twice[0]))
+    for key in keys:
         bound = tuple(plan for one in plans if (plan := _plan(frame, one, key, report)))
-        found[key] = RealServer(key, spec, bound, table.admin, table.name, place)
+        found.setdefault(key, RealServer(key, spec, bound, table.admin, table.name, place))
     _check_family(frame, at / "address", table.address.first, spec.forwarding, report)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 from collections.abc import Callable
 from pathlib import Path
+
+from healthd.check import Tls
 
 
 def unusable(path: str, use: str) -> str:
@@ -25,6 +28,12 @@ def unusable(path: str, use: str) -> str:
     return ""
 
 
+def no_folder(path: str) -> str:
+    """Why a file cannot be made at a path: the folder is missing; empty if it is there."""
+    folder = Path(path).parent
+    return "" if folder.is_dir() else f"there is no folder {folder}"
+
+
 def no_account(find: Callable[[str], object], what: str, name: str | None) -> str:
     """Why a user or group cannot be used (`find` is getpwnam or getgrnam); empty if it can."""
     if name is None:
@@ -34,6 +43,34 @@ def no_account(find: Callable[[str], object], what: str, name: str | None) -> st
     except KeyError:
         return f"there is no {what} '{name}' on this machine"
     return ""
+
+
+def unfit_certificate(tls: Tls) -> tuple[str, str] | None:
+    """Which option of TLS names files that cannot be loaded, and why; None if all can."""
+    if tls.key_file is not None and tls.cert_file is None:
+        return "key_file", "it needs the certificate too, as cert_file"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca_file is not None:
+            context.load_verify_locations(tls.ca_file)
+    except OSError:
+        return "ca_file", f"{tls.ca_file} has no certificate in PEM form"
+    try:
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=_NO_PASSWORD)
+    except OSError as error:
+        return "cert_file", _unfit_pair(tls, error)
+    return None
+
+
+_NO_PASSWORD = b"\0"  # nobody is there to be asked for one; a key that has one then fails at once
+
+
+def _unfit_pair(tls: Tls, error: OSError) -> str:
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        return f"{tls.cert_file} is not the certificate of the key"
+    files = " and ".join(filter(None, (tls.cert_file, tls.key_file)))
+    return f"{files}: no certificate and key without password in PEM form"
 
 
 def no_program(command: str) -> str:

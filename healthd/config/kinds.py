@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -19,7 +20,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 DAY = 86400.0
 MAX_U32 = 0xFFFFFFFF
-INTERFACE_LENGTH = 15
+INTERFACE_LENGTH = 15  # IFNAMSIZ without its zero byte
+SOCKET_LENGTH = 107  # sun_path without its zero byte, unix(7)
 
 
 def _text(value: object) -> str:
@@ -169,7 +171,14 @@ def absolute(value: object) -> str:
     return value
 
 
-path = plain("an absolute path", absolute)
+def _socket_path(value: object) -> str:
+    if len(os.fsencode(absolute(value))) > SOCKET_LENGTH:
+        raise Unfit(f"it is longer than {SOCKET_LENGTH} bytes")
+    return str(value)
+
+
+socket_path = plain(f"an absolute path of at most {SOCKET_LENGTH} bytes", _socket_path)
+kernel_name = matching("a name of at most 15 letters, digits and marks", r"[!-~]+", 15)
 account = matching("the name of a user or group", r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", 256)
 
 

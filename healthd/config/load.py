@@ -95,7 +95,15 @@ def _included(root: At, folder: Path, report: Report) -> list[Path]:
     found: list[Path] = []
     for number, pattern in enumerate(patterns):
         found += _expand(at / number if isinstance(given, list) else at, folder, pattern, asked, report)
-    return list(dict.fromkeys(found))
+    return [name for name in dict.fromkeys(found) if not _same(name, Path(root.source.name))]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, as where a pattern matches the file that has it."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _expand(at: At, folder: Path, pattern: str, asked: bool, report: Report) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from healthd.config import addresses
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
-from healthd.config.files import no_account, no_program
+from healthd.config.files import no_account, no_folder, no_program
 from healthd.config.kinds import (
     absolute,
     account,
@@ -21,7 +21,7 @@ from healthd.config.kinds import (
     many,
     members,
     netns,
-    path,
+    socket_path,
     tables,
     text,
     whole,
@@ -141,7 +141,9 @@ class ControlTable:
     """The control socket."""
 
     layer: Layer
-    socket: str = key(path, "path of the socket", "/run/healthd/control.sock", shown='"/run/healthd/control.sock"')
+    socket: str = key(
+        socket_path, "path of the socket", "/run/healthd/control.sock", shown='"/run/healthd/control.sock"'
+    )
     group: str | None = key(account, "group that may read the status; root and our own user may do everything")
 
 
@@ -200,8 +202,10 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> Settings
     many_of = {name: _repeated(tree, name, table, root, report) for name, table in REPEATED.items()}
     table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
     if report.strict_files:
-        _check_account(runner.layer.where("user"), no_account(getpwnam, "user", runner.user), report)
-        _check_account(control.layer.where("group"), no_account(getgrnam, "group", control.group), report)
+        if log.to.startswith("/"):
+            _check_there(log.layer.where("to"), no_folder(log.to), report)
+        _check_there(runner.layer.where("user"), no_account(getpwnam, "user", runner.user), report)
+        _check_there(control.layer.where("group"), no_account(getgrnam, "group", control.group), report)
     return Settings(
         on_stop=one["daemon"].on_stop,
         table=TableSettings(table.netns, table.timeouts, _sync(many_of["sync"], report), table.drift, table.resync),
@@ -213,7 +217,7 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> Settings
     )
 
 
-def _check_account(at: At, why: str, report: Report) -> None:
+def _check_there(at: At, why: str, report: Report) -> None:
     if why:
         report.error(at, f"{at.path[-1]}: {why}")
 

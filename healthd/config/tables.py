@@ -13,6 +13,7 @@ from healthd.config.kinds import (
     duration,
     flag,
     interface,
+    kernel_name,
     many,
     members,
     netns,
@@ -115,7 +116,7 @@ class PersistentTable:
         addresses.prefix, "which part of the client's address counts; default: all of it"
     )
     prefix: tuple[Family | None, int] | None = key(addresses.prefix, "the same as `netmask`; only one may be given")
-    engine: str | None = key(text, 'persistence engine, for example "sip"; default: none')
+    engine: str | None = key(kernel_name, 'persistence engine, for example "sip"; default: none')
 
 
 def _one_netmask(table: PersistentTable, report: Report) -> PersistentTable:
@@ -194,7 +195,7 @@ class ServiceTable:
     fwmark: int | None = key(whole(1, 0xFFFFFFFF), "firewall mark, instead of `virtual`")
     family: Family = key(words(FAMILIES), "address family of a firewall mark", Family.IPV4, shown='"ipv4"')
     protocol: Protocol = key(words(PROTOCOLS), "transport protocol of `virtual`", Protocol.TCP, shown='"tcp"')
-    scheduler: str = key(text, "scheduler of the kernel", "wlc", shown='"wlc"')
+    scheduler: str = key(kernel_name, "scheduler of the kernel", "wlc", shown='"wlc"')
     scheduler_flags: tuple[str, ...] = key(
         many(
             words({name: name for name in SCHEDULER_FLAGS}), "a list of " + ", ".join(f'"{n}"' for n in SCHEDULER_FLAGS)

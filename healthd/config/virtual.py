@@ -71,10 +71,19 @@ def read_spec(table: ServiceTable, report: Report) -> ServiceSpec:
         report.error(where("virtual"), "virtual: port 0 stands for every port and needs key 'persistent'")
     if table.one_packet and table.virtual is not None and table.protocol is not Protocol.UDP and "protocol" not in bad:
         report.error(where("one_packet"), f"one_packet: only for UDP, this service is {table.protocol.name}")
+    _check_engine(table, report)
     flags = _flags(table, report)
     persistence = _persistence(table.persistent, family_of(table), report) if table.persistent else None
     engine = table.persistent.engine if table.persistent else None
     return ServiceSpec(table.scheduler, flags, persistence, table.one_packet, engine)
+
+
+def _check_engine(table: ServiceTable, report: Report) -> None:
+    """The SIP engine refuses every packet that is not UDP (net/netfilter/ipvs/ip_vs_pe_sip.c), so none is scheduled."""
+    known = table.virtual is not None and "protocol" not in table.layer.bad
+    if known and table.protocol is not Protocol.UDP and table.persistent and table.persistent.engine == "sip":
+        text = f"engine: sip is only for UDP, this service is {table.protocol.name}"
+        report.error(table.persistent.layer.where("engine"), text)
 
 
 def _flags(table: ServiceTable, report: Report) -> SchedulerFlag:

@@ -7,8 +7,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import trustme
 
 from checks.http import HttpCheck
+from checks.tcp import TcpCheck
 from healthd.check import Target, Tls
 from healthd.prober.base import Cadence
 from tests.config.writing import one, service_of
@@ -201,3 +203,41 @@ def test_a_plugin_is_named_if_its_library_is_missing_or_its_options_make_no_sens
     assert (
         "type: check 'needy' needs the Python module 'a_library_that_is_not_there', which is not installed" in told[1]
     )
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def pem(authority, tmp_path):
+    """Writes a certificate and its key; returns their paths."""
+
+    def write(name):
+        certificate = authority.issue_cert("client.example.net")
+        files = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+        certificate.cert_chain_pems[0].write_to_path(files[0])
+        certificate.private_key_pem.write_to_path(files[1])
+        return files
+
+    return write
+
+
+def test_certificates_are_loaded_to_see_that_they_can_be(folder, pem, authority, tmp_path):
+    (certificate, private), authorities = pem("a"), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(authorities)
+    tls = f'ca_file = "{authorities}", cert_file = "{certificate}", key_file = "{private}"'
+
+    (plan,) = service_of(folder(one(check=f'type = "tcp"\ntls = {{ {tls} }}'))).reals[0].checks
+
+    assert plan.check == TcpCheck(Tls(True, None, str(authorities), str(certificate), str(private)))
+
+
+def test_a_key_of_another_certificate_is_an_error(folder, pem):
+    (certificate, _), (_, private) = pem("a"), pem("b")
+    check = f'type = "tcp"\ntls = {{ cert_file = "{certificate}", key_file = "{private}" }}'
+
+    (problem,) = folder(one(check=check)).problems
+
+    assert problem.text == f"cert_file: {certificate} is not the certificate of the key"

@@ -142,3 +142,11 @@ def test_color_is_only_color(folder):
 
     assert "\x1b[" in colored
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == render(problems)
+
+
+def test_a_pattern_that_matches_its_own_file_does_not_read_it_twice(folder):
+    (folder.path / "www.toml").write_text(one())
+
+    loaded = folder('include = ["*.toml"]')
+
+    assert [Path(file).name for file in loaded.config.files] == ["healthd.toml", "www.toml"]

@@ -137,7 +137,7 @@ def documents(draw):
     return "\n".join(lines) + draw(st.sampled_from(["", "\n", "\n# end"]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(documents())
 def test_every_value_of_every_document_is_found_where_it_stands(text):
     try:
@@ -151,7 +151,7 @@ def test_every_value_of_every_document_is_found_where_it_stands(text):
             assert repr(tomli.loads(f"x = {text[start:end]}")["x"]) == repr(value_at(tree, path))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.text(st.sampled_from("[]{}=.,\"'#\n\\ ab1_-"), max_size=40))
 def test_no_text_at_all_makes_the_scanner_fail(text):
     found = positions(text)

@@ -181,7 +181,7 @@ def test_scheduler_flags_are_named(folder, head, expected):
         ("persistent = 90", Persistence(90, 32), None),
         ('persistent = { netmask = "255.255.255.0" }', Persistence(300, 24), None),
         ('persistent = { timeout = "1h", prefix = 16 }', Persistence(3600, 16), None),
-        ('persistent = { engine = "sip" }', Persistence(300, 32), "sip"),
+        ('protocol = "udp"\npersistent = { engine = "sip" }', Persistence(300, 32), "sip"),
     ],
 )
 def test_persistence_has_several_spellings(folder, head, expected, engine):

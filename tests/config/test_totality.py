@@ -120,19 +120,19 @@ def test_the_tree_that_gets_damaged_is_right():
     assert assert_told(WHOLE).problems == ()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(damaged())
 def test_a_damaged_configuration_is_a_configuration_or_a_list_of_errors(tree):
     assert_told(tree)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from([*WHOLE, *NAMES]), ANYTHING, max_size=5))
 def test_any_tree_is_a_configuration_or_a_list_of_errors(tree):
     assert_told(tree)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
 def test_any_file_is_a_configuration_or_a_list_of_errors(data):
     with tempfile.TemporaryDirectory() as folder:
