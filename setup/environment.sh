@@ -1,6 +1,6 @@
 # Sourced by ./test and ./demo from the top directory: makes .venv/ and installs Debian packages, each only when needed.
 #
-#   prepare_environment          .venv/ as requirements.lock says; 0 if it is ready
+#   prepare_environment          .venv/ as requirements.lock says, and .venv/bin/healthd; 0 if it is ready
 #   install_packages NAME...     Debian packages, as root; 0 if all are there
 #
 # Both say in one sentence what is missing and how to get it when they cannot.
@@ -30,16 +30,17 @@ find_python() {
   return 1
 }
 
-lock_stamp() { sha256sum requirements.lock | cut -d' ' -f1; }
+# What the environment was made from, and where: moved or copied, it must be made again.
+stamp() { { pwd; cat requirements.lock pyproject.toml; } | sha256sum | cut -d' ' -f1; }
 
 prepare_environment() {
-  if [ -x .venv/bin/python ] && [ "$(cat .venv/healthd-stamp 2>/dev/null)" = "$(lock_stamp)" ] &&
+  if [ -x .venv/bin/python ] && [ "$(cat .venv/healthd-stamp 2>/dev/null)" = "$(stamp)" ] &&
     usable_python .venv/bin/python; then
     return 0
   fi
   say "Setting up .venv/ (once) ..."
   make_venv || return 1
-  lock_stamp > .venv/healthd-stamp
+  stamp > .venv/healthd-stamp
 }
 
 make_venv() {
@@ -53,16 +54,20 @@ make_venv() {
   fi
   if [ -n "$python" ]; then
     usable_python .venv/bin/python pip || "$python" -m venv --clear .venv || return 1
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock &&
-      .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    install_all .venv/bin/python -m pip --disable-pip-version-check
   elif command -v uv >/dev/null; then
     usable_python .venv/bin/python || uv venv --quiet --clear --python '>=3.11,<3.14' .venv || return 1
-    uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock &&
-      uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
+    VIRTUAL_ENV=$PWD/.venv install_all uv pip
   else
     say "Python 3.11, 3.12 or 3.13 with venv is needed: as root, run 'apt-get install python3-venv' (or install uv)."
     return 1
   fi
+}
+
+# The libraries by their hashes, then healthd itself as it lies here; INSTALLER is pip's command line.
+install_all() { # INSTALLER...
+  "$@" install --quiet --require-hashes -r requirements.lock &&
+    "$@" install --quiet --no-deps --no-index --no-build-isolation -e .
 }
 
 # --- Debian packages --------------------------------------------------------------------------------------------
