@@ -119,9 +119,8 @@ def server_certainty(service: ServiceConfig, real: RealServer, phase: Phase, ver
     )
 
 
-def fallback(service: ServiceConfig, row: DestSpec | None, done: Effects, at: float) -> Event:
-    """The fallback came in or went out. row: its row now."""
-    key = service.fallback.key if service.fallback else None
+def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: Effects, at: float) -> Event:
+    """A fallback came in or went out. row: its row now."""
     kind, what = (Kind.FALLBACK_ON, "takes over") if row else (Kind.FALLBACK_OFF, "is no longer needed")
     return Event(
         kind,
@@ -131,7 +130,7 @@ def fallback(service: ServiceConfig, row: DestSpec | None, done: Effects, at: fl
         virtual=str(service.key),
         real=str(key),
         weight=None if row is None else row.weight,
-        effect=done.get((service.key, key), ()) if key else (),
+        effect=done.get((service.key, key), ()),
     )
 
 

@@ -16,7 +16,7 @@ from healthd.events import Event, Kind
 from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.ledger import Ledger, Written
-from healthd.model import Service, ServiceKey
+from healthd.model import DestKey, Service, ServiceKey
 from healthd.prober.base import Observation
 from healthd.roster import Roster
 
@@ -35,7 +35,7 @@ class Teller:
         self._ledger = ledger
         self._names: dict[ServiceKey, str] = {}
         self._listed: set[ServiceKey] = set()
-        self._stepped_in: set[ServiceKey] = set()
+        self._stepped_in: dict[ServiceKey, DestKey] = {}
         self._table_refuses: set[str] = set()
 
     def say(self, kind: Kind, message: str, detail: str = "") -> None:
@@ -50,7 +50,7 @@ class Teller:
         """Forget a service that is gone."""
         self._names.pop(key, None)
         self._listed.discard(key)
-        self._stepped_in.discard(key)
+        self._stepped_in.pop(key, None)
 
     def found(self, services: Iterable[ServiceConfig]) -> None:
         """Take what the table has of services when they are first read as told: it is no news."""
@@ -58,7 +58,7 @@ class Teller:
             if service.key in self._ledger.actual:
                 self._listed.add(service.key)
             if service.fallback and self._ledger.row(service.key, service.fallback.key):
-                self._stepped_in.add(service.key)
+                self._stepped_in[service.key] = service.fallback.key
 
     def certainty(self, changes: Iterable[tuple[ServerRef, Observation]]) -> None:
         """Tell of servers that cannot be probed for reasons of our own, or can be again."""
@@ -104,13 +104,25 @@ class Teller:
             self._emit(narrate.service_listed(self._names[key], key, present, self._wall()))
 
     def _fallback(self, service: ServiceConfig, done: narrate.Effects) -> None:
-        if service.fallback is None:
-            self._stepped_in.discard(service.key)
+        before, now = self._stepped_in.get(service.key), self._fallback_in(service)
+        if before == now:
             return
-        row = self._ledger.row(service.key, service.fallback.key)
-        if (row is not None) != (service.key in self._stepped_in):
-            self._stepped_in ^= {service.key}
-            self._emit(narrate.fallback(service, row, done, self._wall()))
+        if before is not None:
+            del self._stepped_in[service.key]
+            self._emit(narrate.fallback(service, before, None, done, self._wall()))
+        if now is not None:
+            self._stepped_in[service.key] = now
+            row = self._ledger.row(service.key, now)
+            self._emit(narrate.fallback(service, now, row, done, self._wall()))
+
+    def _fallback_in(self, service: ServiceConfig) -> DestKey | None:
+        """The fallback that is in now; it may still be one that a reload replaced."""
+        rows = self._ledger.rows(service.key)
+        if service.fallback and service.fallback.key in rows:
+            return service.fallback.key
+        before = self._stepped_in.get(service.key)
+        declared = {real.key for real in service.reals}
+        return before if before in rows and before not in declared else None
 
     def _transition(self, ref: ServerRef, wanted: Service | None, done: narrate.Effects) -> None:
         """Tell a change once the server's row is as wanted, and nothing of a server that is not known again."""

@@ -201,6 +201,20 @@ async def test_another_fallback_takes_the_place_of_the_first_without_a_gap():
     scenario.writes()
     await scenario.configure(config(replace(service(real(A)), fallback=Fallback(D, row(2)))))
     assert scenario.writes() == [AddDest(WWW, D, row(2)), DelDest(WWW, SORRY)]
+    told = [(event.kind, event.real) for event in scenario.told() if event.kind is not Kind.SERVER_DOWN]
+    assert told == [(Kind.FALLBACK_ON, str(SORRY)), (Kind.FALLBACK_OFF, str(SORRY)), (Kind.FALLBACK_ON, str(D))]
+
+
+async def test_a_fallback_that_is_no_longer_configured_is_told_out_when_its_row_goes():
+    scenario = await serving(service(real(A), fallback=True))
+    await scenario.hears({A: FAIL})
+    scenario.told()
+    await scenario.configure(config(service(real(A), real(B))))
+    assert await scenario.rows() == {A: 0, SORRY: 1}
+    assert scenario.told() == []
+    await scenario.hears({B: FAIL})
+    assert await scenario.rows() == {A: 0, B: 0}
+    assert Kind.FALLBACK_OFF in scenario.kinds()
 
 
 async def test_of_several_configurations_that_wait_the_last_is_taken_and_all_are_answered():

@@ -97,14 +97,14 @@ def test_a_server_that_cannot_be_asked_keeps_its_phase_and_says_why():
 
 
 def test_the_fallback_comes_and_goes():
-    came = narrate.fallback(SERVICE, row(1), narrate.effects([AddDest(WWW, SORRY, row(1))]), 5.0)
+    came = narrate.fallback(SERVICE, SORRY, row(1), narrate.effects([AddDest(WWW, SORRY, row(1))]), 5.0)
     assert (came.kind, came.message, came.weight) == (
         Kind.FALLBACK_ON,
         "www: fallback 10.0.0.99:8080 takes over",
         1,
     )
     assert came.effect == ("add 10.0.0.99:8080 to 192.0.2.80:80/tcp forward=masq weight=1",)
-    went = narrate.fallback(SERVICE, None, {}, 5.0)
+    went = narrate.fallback(SERVICE, SORRY, None, {}, 5.0)
     assert (went.kind, went.message, went.weight) == (
         Kind.FALLBACK_OFF,
         "www: fallback 10.0.0.99:8080 is no longer needed",
