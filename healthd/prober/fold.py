@@ -17,7 +17,8 @@ class Entry:
 
     at: milliseconds of the wheel's slot it waits in, IDLE while it is asked or waits its turn. due: milliseconds at
     which this asking was due. moved: it was put off once after a stall. again: ask again at once. steady: every watch
-    is UP with no streak and `weight`, so a pass with that weight changes nothing.
+    is UP with no streak and `weight`, so a pass with that weight changes nothing. doubted: the last verdict was no
+    pass, so the next pass is told whatever it changes.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Entry:
         "at",
         "attempt",
         "detail",
+        "doubted",
         "due",
         "gone",
         "healths",
@@ -46,7 +48,7 @@ class Entry:
         self.question = Question(probe.check, probe.target)
         self.at = self.due = IDLE
         self.attempt: Attempt | None = None
-        self.again = self.gone = self.moved = False
+        self.again = self.gone = self.moved = self.doubted = False
         self.verdict: Verdict | None = None
         self.detail = ""
         self.reached = self.took = 0.0
@@ -62,7 +64,7 @@ class Entry:
 
     def fold_pass(self, detail: str, weight: int | None, now: float, took: float) -> bool:
         """Fold a pass in the common case that it changes nothing; False if it needs `fold`."""
-        if not self.steady or weight != self.weight:
+        if not self.steady or self.doubted or weight != self.weight:
             return False
         self.verdict = None
         self.detail = detail
@@ -71,15 +73,16 @@ class Entry:
         return True
 
     def fold(self, verdict: Verdict, now: float, took: float) -> Observation | None:
-        """Fold a verdict. The observation to report, None for a pass that changes nothing."""
-        before = self.healths
+        """Fold a verdict. The observation to report, None for a pass that changes nothing and follows a pass."""
+        before, doubted = self.healths, self.doubted
         self.healths = {
             watch: observe(health, verdict.outcome, self.limits[watch], now, verdict.weight)
             for watch, health in before.items()
         }
         self.verdict, self.reached, self.took = verdict, now, took
+        self.doubted = verdict.outcome is not Outcome.PASS
         self._settle()
-        if verdict.outcome is Outcome.PASS and self.healths == before:
+        if not self.doubted and not doubted and self.healths == before:
             return None
         return self.last()
 

@@ -39,7 +39,7 @@ def told(entry, verdict, now):
 @given(st.lists(st.tuples(LIMITS, HEALTHS), max_size=3), st.lists(VERDICTS, max_size=30))
 def test_each_watch_has_the_health_that_observing_gives(watches, verdicts):
     entry = entry_of(*(Watch(n, limits, health) for n, (limits, health) in enumerate(watches)))
-    healths = [health for _, health in watches]
+    healths, last_passed = [health for _, health in watches], True
     for now, verdict in enumerate(verdicts, 1):
         before = list(healths)
         healths = [
@@ -48,7 +48,9 @@ def test_each_watch_has_the_health_that_observing_gives(watches, verdicts):
         ]
         observation = told(entry, verdict, float(now))
         assert entry.healths == dict(enumerate(healths))
-        assert (observation is None) == (verdict.outcome is Outcome.PASS and before == healths)
+        passed = verdict.outcome is Outcome.PASS
+        assert (observation is None) == (passed and last_passed and before == healths)
+        last_passed = passed
         last = entry.last()
         assert last is not None
         assert (last.verdict, last.at, last.healths) == (verdict, float(now), tuple(enumerate(healths)))
@@ -66,6 +68,14 @@ def test_the_next_time_is_sooner_in_doubt_and_never_in_the_past(verdicts, starte
         assert at == RHYTHM.next(now)
     else:
         assert at <= max(now, started + RHYTHM.fast + 10)
+
+
+def test_the_first_pass_after_an_inconclusive_verdict_is_told_and_the_next_is_not():
+    entry = entry_of(Watch(1, Thresholds(), Health(Phase.UP)))
+    assert told(entry, Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL), 1.0) is not None
+    first = told(entry, Verdict(Outcome.PASS, detail="fine"), 2.0)
+    assert first.verdict.outcome is Outcome.PASS
+    assert told(entry, Verdict(Outcome.PASS, detail="fine"), 3.0) is None
 
 
 def test_a_hurried_probe_is_next_at_once():
