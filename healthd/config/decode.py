@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -50,35 +50,59 @@ class Report:
     """Collects problems. `strict_files` asks those who meet names of files to look whether these can be used."""
 
     def __init__(self, *, strict_files: bool = True) -> None:
-        self.problems: list[Problem] = []
         self.strict_files = strict_files
+        self._found: list[tuple[Problem, Source | None]] = []
 
     @property
     def failed(self) -> bool:
         """True once there is an error."""
-        return any(problem.severity is Severity.ERROR for problem in self.problems)
+        return any(problem.severity is Severity.ERROR for problem, _ in self._found)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """All problems, each once, sorted by file and place, with their lines of source (secrets masked)."""
+        told = {
+            problem if source is None else replace(problem, source=source.line(problem.span.line)): None
+            for problem, source in self._found
+        }
+        return tuple(sorted(told, key=lambda problem: problem.rank))
+
+    def unread(self, problem: Problem) -> None:
+        """Report that a file could not be read."""
+        self._found.append((problem, None))
 
     def error(self, at: At, text: str, *, on_key: bool = False, **parts: str) -> None:
         """Report an error at a place; parts: `expected`, `found`, `suggestion`."""
-        self.problems.append(_problem(Severity.ERROR, at, text, on_key, parts))
+        self._add(Severity.ERROR, at, text, on_key, parts)
 
     def warning(self, at: At, text: str, *, on_key: bool = False, **parts: str) -> None:
         """Report a warning at a place; parts as for `error`."""
-        self.problems.append(_problem(Severity.WARNING, at, text, on_key, parts))
+        self._add(Severity.WARNING, at, text, on_key, parts)
 
     def unfit(self, at: At, kind: Kind[Any], value: object, why: str = "") -> None:
         """Report that a value is not of its kind."""
+        if at.path in at.source.secrets:
+            self.error(at, f"{_key_of(at)}: expected {kind.expects}", expected=kind.expects)
+            return
         meant = nearest(value, kind.choices) if isinstance(value, str) else ""
-        name = next((step for step in reversed(at.path) if isinstance(step, str)), "")
-        text = f"{name}: expected {kind.expects}, found {shown(value)}"
+        text = f"{_key_of(at)}: expected {kind.expects}, found {shown(value)}"
         text += f": {why}" if why else ""
         text += f"; did you mean '{meant}'?" if meant else ""
         self.error(at, text, expected=kind.expects, found=shown(value), suggestion=meant)
 
+    def wrong(self, at: At, value: object, why: str) -> None:
+        """Report that a value is of its kind, but breaks a rule; why: reads on after the key."""
+        if at.path in at.source.secrets:
+            self.error(at, f"{_key_of(at)}: {why.replace(str(value), '***') if value else why}")
+        else:
+            self.error(at, f"{_key_of(at)}: {why}", found=shown(value))
 
-def _problem(severity: Severity, at: At, text: str, on_key: bool, parts: Mapping[str, str]) -> Problem:
-    span = at.source.positions.span(at.path, key=on_key)
-    return Problem(severity, text, at.source.name, span, at.source.line(span.line), at.path, **parts)
+    def _add(self, severity: Severity, at: At, text: str, on_key: bool, parts: Mapping[str, str]) -> None:
+        span = at.source.positions.span(at.path, key=on_key)
+        self._found.append((Problem(severity, text, at.source.name, span, "", at.path, **parts), at.source))
+
+
+def _key_of(at: At) -> str:
+    return next((step for step in reversed(at.path) if isinstance(step, str)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +188,8 @@ def decode(
         if known is None:
             unknown(name, keys, at, report, elsewhere)
             continue
+        if known.secret:
+            at.source.secrets.add((*at.path, name))
         try:
             values[name] = take(known.kind, value, at, name, report)
         except Told:
@@ -179,7 +205,7 @@ def take(kind: Kind[T], value: Any, at: At, step: str | int, report: Report) -> 
         report.unfit(at / step, kind, value, str(error))
         raise Told from None
     except ValueError as error:
-        report.error(at / step, f"{step}: {error}", found=shown(value))
+        report.wrong(at / step, value, str(error))
         raise Told from None
 
 

@@ -71,7 +71,7 @@ def _read_real(
     """One [[service.real]]: a server, or every server of a range."""
     at, plans = table.layer.at, _checks(frame, table, report, shared)
     port = _port_of(frame, table, report)
-    spec = shared.one(_spec(frame, table, port, report))
+    spec = shared.one(_spec(frame, table, report))
     place = at.source.place(at.path)
     if table.name and len(table.address) > 1:
         report.error(at / "name", "name: a range of servers cannot share one")
@@ -83,7 +83,6 @@ def _read_real(
     for key in keys:
         bound = tuple(plan for one in plans if (plan := _plan(frame, one, key, report)))
         found.setdefault(key, RealServer(key, spec, bound, table.admin, table.name, place))
-    _check_family(frame, at / "address", table.address.first, spec.forwarding, report)
 
 
 def _checks(frame: Frame, table: RealTable, report: Report, shared: Shared) -> tuple[Ready, ...]:
@@ -106,24 +105,28 @@ def _plan(frame: Frame, ready: Ready, key: DestKey, report: Report) -> CheckPlan
     return checks.plan(ready, Binding(name, address, port, key.address, key.port), report)
 
 
-def _port_of(frame: Frame, table: RealTable, report: Report) -> int:
-    where = table.layer.where
-    if table.address.port is not None and table.port is not None:
+def _port_of(frame: Frame, table: RealTable | FallbackTable, report: Report) -> int:
+    where, given = table.layer.where, table.address.port
+    if table.port is not None and given is not None:
         report.error(where("port"), "port: the address has a port already")
-    given = table.port if table.port is not None else table.address.port
+    at, given = (where("port"), table.port) if table.port is not None else (where("address"), given)
     if given is None:
         return frame.port
     forward = _forward(frame, table)
-    at = where("port") if table.port is not None else where("address")
     if frame.key is None or forward is None or given == frame.port or _check_port(frame, at, given, forward, report):
         return given
     return frame.port
 
 
 def _forward(frame: Frame, table: RealTable | FallbackTable) -> Forwarding | None:
-    """How packets reach a server; None if what says so is wrong."""
+    """How packets reach a server; None if what says so is wrong.
+
+    A fallback with a loopback address is delivered here unchanged, as direct routing does, if it says nothing else.
+    """
     if table.forward is not None:
         return table.forward
+    if isinstance(table, FallbackTable) and table.address.address.is_loopback:
+        return Forwarding.GATE
     return None if "forward" in table.layer.bad | frame.table.layer.bad else frame.table.forward
 
 
@@ -146,26 +149,34 @@ def _name(at: At) -> str:
     return "fallback" if "fallback" in at.path else str(at.path[-1])
 
 
-def _spec(frame: Frame, table: RealTable, port: int, report: Report) -> DestSpec:
+def _spec(frame: Frame, table: RealTable, report: Report) -> DestSpec:
     layer = table.layer
     if not layer.bad & {"upper", "lower"} and table.lower > table.upper:
         bound = f"upper, which is {table.upper}" if table.upper else "upper, which is not set"
         report.error(layer.where("lower"), f"lower: {table.lower} is more than {bound}", found=str(table.lower))
-    forward = _forward(frame, table) or Forwarding.MASQ
-    if table.tunnel is not None and forward is not Forwarding.IPIP and "tunnel" not in layer.origins:
-        report.error(
-            layer.where("tunnel"), f'tunnel: only with forward = "ipip", this server has {FORWARD_NAMES[forward]}'
-        )
-    if forward is Forwarding.MASQ and table.address.first.is_loopback and not _local_clients(frame):
-        report.warning(layer.where("address"), f"address: {_LOOPBACK}")
+    forward = _way(frame, table, table.address.first, report)
     return DestSpec(forward, table.weight, table.upper, table.lower, _tunnel(frame, table, forward))
 
 
+def _way(frame: Frame, table: RealTable | FallbackTable, address: Address, report: Report) -> Forwarding:
+    """How packets reach a server, with the rules of that way; anything if what says so is wrong."""
+    where, forward = table.layer.where, _forward(frame, table)
+    if forward is None:
+        return Forwarding.MASQ
+    if table.tunnel is not None and forward is not Forwarding.IPIP:
+        text = f'tunnel: only with forward = "ipip", this server has {FORWARD_NAMES[forward]}'
+        report.error(where("tunnel"), text)
+    local_clients = isinstance(frame.key, AddressKey) and frame.key.address.is_loopback
+    if forward is Forwarding.MASQ and address.is_loopback and not local_clients:
+        report.warning(where("address"), f"{_name(where('address'))}: {_LOOPBACK}")
+    if frame.key is not None and family_of(address) is not frame.key.family and forward is not Forwarding.IPIP:
+        family = "IPv4" if frame.key.family is Family.IPV4 else "IPv6"
+        text = f'{address} is not {family} as the service is; that works only with forward = "ipip"'
+        report.error(where("address"), f"{_name(where('address'))}: {text}", found=str(address))
+    return forward
+
+
 _LOOPBACK = "the kernel masquerades only this machine's own packets to a loopback address; other clients get no answer"
-
-
-def _local_clients(frame: Frame) -> bool:
-    return isinstance(frame.key, AddressKey) and frame.key.address.is_loopback
 
 
 def _tunnel(frame: Frame, table: RealTable | FallbackTable, forward: Forwarding) -> Tunnel:
@@ -174,41 +185,14 @@ def _tunnel(frame: Frame, table: RealTable | FallbackTable, forward: Forwarding)
     return table.tunnel or frame.table.tunnel or Tunnel()
 
 
-def _check_family(frame: Frame, at: At, address: Address, forward: Forwarding, report: Report) -> None:
-    if frame.key is None or family_of(address) is frame.key.family or forward is Forwarding.IPIP:
-        return
-    family = "IPv4" if frame.key.family is Family.IPV4 else "IPv6"
-    text = f'{_name(at)}: {address} is not {family} as the service is; that works only with forward = "ipip"'
-    report.error(at, text, found=str(address), expected=f"an {family} address")
-
-
 def read_fallback(frame: Frame, reals: Collection[DestKey], report: Report) -> Fallback | None:
     """The fallback of a service; what is wrong with it is reported."""
     table = frame.table.fallback
     if table is None or frame.key is None:
         return None
-    address, forward = table.address.address, _fallback_forward(frame, table)
-    where = table.layer.where
-    if table.port is not None and table.address.port is not None:
-        report.error(where("port"), "port: the address has a port already")
-    given = table.port if table.port is not None else table.address.port
-    key = DestKey(address, frame.port if given is None else given)
+    key = DestKey(table.address.address, _port_of(frame, table, report))
     if key in reals:
-        report.error(
-            where("address"), f"fallback: {key} is a real server of this service; a fallback must be another one"
-        )
-    if key.port != frame.port:
-        _check_port(frame, where("port") if table.port is not None else where("address"), key.port, forward, report)
-    if table.tunnel is not None and forward is not Forwarding.IPIP:
-        report.error(where("tunnel"), 'tunnel: only with forward = "ipip"')
-    if address.is_loopback and forward is Forwarding.MASQ and not _local_clients(frame):
-        report.warning(where("address"), f"fallback: {_LOOPBACK}")
-    _check_family(frame, where("address"), address, forward, report)
+        text = f"fallback: {key} is a real server of this service; a fallback must be another one"
+        report.error(table.layer.where("address"), text, found=str(key))
+    forward = _way(frame, table, key.address, report)
     return Fallback(key, DestSpec(forward, table.weight, tunnel=_tunnel(frame, table, forward)))
-
-
-def _fallback_forward(frame: Frame, table: FallbackTable) -> Forwarding:
-    """A loopback address is delivered here unchanged, as direct routing does; others are reached as the servers are."""
-    if table.forward is not None:
-        return table.forward
-    return Forwarding.GATE if table.address.address.is_loopback else frame.table.forward

@@ -31,7 +31,10 @@ def unusable(path: str, use: str) -> str:
 def no_folder(path: str) -> str:
     """Why a file cannot be made at a path: the folder is missing; empty if it is there."""
     folder = Path(path).parent
-    return "" if folder.is_dir() else f"there is no folder {folder}"
+    try:
+        return "" if folder.is_dir() else f"there is no folder {folder}"
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
 
 
 def no_account(find: Callable[[str], object], what: str, name: str | None) -> str:

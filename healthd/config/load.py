@@ -50,11 +50,12 @@ def load(path: Path, *, strict_files: bool = True) -> Loaded:
     configuration on another machine. Problems of the files themselves are problems of the result, never exceptions.
     """
     report = Report(strict_files=strict_files)
-    main = read(path / MAIN if path.is_dir() else path)
+    file = path / MAIN if _is_folder(path) else path
+    main = read(file)
     if isinstance(main, Problem):
         return Loaded(None, (main,))
     root = At(main)
-    names = _included(root, path if path.is_dir() else path.parent, report)
+    names = _included(root, file.parent, report)
     settings = read_settings(main.tree, root, report)
     defaults = read_defaults(main.tree.get("defaults", {}), root / "defaults", report)
     _check_keys(root, (*OF_SERVICES, *OF_DAEMON), report)
@@ -68,11 +69,18 @@ def load(path: Path, *, strict_files: bool = True) -> Loaded:
 
 
 def _loaded(settings: Settings, services: Read, sources: list[Source], report: Report) -> Loaded:
-    problems = tuple(sorted(dict.fromkeys(report.problems), key=lambda problem: problem.rank))
     if report.failed:
-        return Loaded(None, problems)
+        return Loaded(None, report.problems())
     found = tuple(service for _, service in services)
-    return Loaded(Config(settings, found, tuple(source.name for source in sources)), problems)
+    return Loaded(Config(settings, found, tuple(source.name for source in sources)), report.problems())
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder; what cannot be told will be told when it is read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _check_keys(root: At, known: tuple[str, ...], report: Report) -> None:
@@ -136,7 +144,7 @@ def _read_all(names: Iterable[Path], report: Report) -> list[Source]:
     for name in names:
         source = read(name)
         if isinstance(source, Problem):
-            report.problems.append(source)
+            report.unread(source)
             continue
         _check_keys(At(source), OF_SERVICES, report)
         sources.append(source)

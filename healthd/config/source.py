@@ -24,11 +24,15 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*service[ \t]*(\.[ \t]*real[ \t]*)?\]\]",
 
 @dataclass(slots=True)
 class Source:
-    """A file that was read and is valid TOML. Positions are looked for when they are first asked for."""
+    """A file that was read and is valid TOML. Positions are looked for when they are first asked for.
+
+    secrets: paths of values that are never to be shown.
+    """
 
     name: str
     text: str
     tree: Mapping[str, Any]
+    secrets: set[Path] = field(default_factory=set)
     _positions: Positions | None = field(default=None, repr=False)
     _lines: dict[Path, int] | None = field(default=None, repr=False)
 
@@ -40,12 +44,17 @@ class Source:
         return self._positions
 
     def line(self, number: int) -> str:
-        """One line of the text, counted from 1, without its end; empty for 0."""
+        """One line of the text, counted from 1, without its end, secrets masked; empty for 0."""
         lines = self.positions.lines
         if not 1 <= number <= len(lines):
             return ""
-        end = lines[number] if number < len(lines) else len(self.text)
-        return self.text[lines[number - 1] : end].rstrip("\r\n")
+        start, end = lines[number - 1], lines[number] if number < len(lines) else len(self.text)
+        line = self.text[start:end]
+        for first, last in (self.positions.values.get(path, (0, 0)) for path in self.secrets):
+            low, high = max(first - start, 0), min(last - start, len(line))
+            if low < high:
+                line = line[:low] + "*" * (high - low) + line[high:]
+        return line.rstrip("\r\n")
 
     def place(self, path: Path) -> Place:
         """File and line of a service or a real server, cheaply."""

@@ -150,3 +150,16 @@ def test_a_pattern_that_matches_its_own_file_does_not_read_it_twice(folder):
     loaded = folder('include = ["*.toml"]')
 
     assert [Path(file).name for file in loaded.config.files] == ["healthd.toml", "www.toml"]
+
+
+def test_what_lies_in_a_closed_folder_is_a_problem():
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "closed"
+        folder.mkdir()
+        Path(name).chmod(0o755)
+        folder.chmod(0)
+
+        with as_nobody():
+            loaded = [load(path) for path in (folder, folder / "services.d", folder / "healthd.toml")]
+
+    assert [one.problems[0].text for one in loaded] == ["cannot read: Permission denied"] * 3
