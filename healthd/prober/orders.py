@@ -23,8 +23,12 @@ _Row = tuple[int, int, int, int, tuple[_WatchRow, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """One part of an assignment. first: forget the parts before it. values: these follow those of the parts before."""
+    """One part of an assignment. first: forget the parts before it. values: these follow those of the parts before.
 
+    number: of the assignment; the prober says it when it has taken the whole of it.
+    """
+
+    number: int
     first: bool
     last: bool
     values: tuple[Any, ...]
@@ -87,12 +91,12 @@ class _Numbering:
         return fresh
 
 
-def assignment(probes: Sequence[Probe], healths: Mapping[int, Health]) -> Iterator[Assign]:
-    """The parts of an assignment. healths: of watches, where they are known better than in the probes."""
+def assignment(number: int, probes: Sequence[Probe], healths: Mapping[int, Health]) -> Iterator[Assign]:
+    """The parts of assignment `number`. healths: of watches, where they are known better than in the probes."""
     numbers = _Numbering()
     for start in range(0, max(1, len(probes)), PART):
         rows = tuple(_row(probe, numbers, healths) for probe in probes[start : start + PART])
-        yield Assign(not start, start + PART >= len(probes), numbers.take(), rows)
+        yield Assign(number, not start, start + PART >= len(probes), numbers.take(), rows)
 
 
 def _row(probe: Probe, numbers: _Numbering, healths: Mapping[int, Health]) -> _Row:

@@ -21,7 +21,7 @@ from healthd.privileges import Capability, PrivilegeError, confine, die_with_par
 from healthd.prober import orders
 from healthd.prober.local import LocalProber
 from healthd.prober.outbox import Outbox
-from healthd.prober.wire import Assembler, Ready, Refused, RunnerWanted, encode, packets
+from healthd.prober.wire import Assembler, Assigned, Ready, Refused, RunnerWanted, encode, packets
 from healthd.runner.client import Give, Identity, RunnerRoutes
 from healthd.runner.wire import receive_with_fds
 
@@ -84,6 +84,7 @@ class ProberProcess:
                 probes = self._assignment.add(order)
                 if probes is not None:
                     await self._prober.assign(probes)
+                    self._outbox.say(Assigned(order.number))
             case orders.Hurry(probes=numbers):
                 await self._prober.hurry(numbers)
             case orders.Tell(number):

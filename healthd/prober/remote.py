@@ -18,7 +18,8 @@ from healthd.children import Log, to_stderr
 from healthd.config.schema import ProberSettings, RunnerSettings
 from healthd.privileges import PROBER, Capability, marks_need_admin
 from healthd.prober.base import Observation, Probe, Sink, Summary
-from healthd.prober.shard import Place, Shard
+from healthd.prober.place import Place
+from healthd.prober.shard import Shard
 from healthd.prober.totals import Totals
 from healthd.prober.wire import RunnerWanted
 from healthd.runner.client import Identity
@@ -143,7 +144,7 @@ class RemoteProber:
     def lost(self, shard: Shard, why: str) -> None:
         """As in `shard.Listener`."""
         self._totals.forget(shard)
-        self._totals.expect(shard, shard.probes)
+        self._totals.expect(shard, 0 if shard.unable else shard.probes)
         self._sink.lost(why)
 
     def runner_wanted(self, shard: Shard, wanted: RunnerWanted) -> None:
@@ -165,9 +166,7 @@ class RemoteProber:
 
     def _summarise(self) -> None:
         self._timer = self._loop.call_later(SUMMARY_EVERY, self._summarise)
-        summary = self._totals.take()
-        if summary is not None:
-            self._sink.summarised(summary)
+        self._sink.summarised(self._totals.take() or Summary(self._loop.time(), unasked=self._totals.unasked))
 
 
 def identities(probe: Probe) -> set[Identity]:

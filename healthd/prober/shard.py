@@ -12,15 +12,18 @@ import socket
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from healthd.backoff import Backoff
+from healthd.check import Outcome, Reason, Verdict
 from healthd.children import Child, Log, start
 from healthd.health import Health
-from healthd.privileges import Capabilities, Capability, PrivilegeError, needed
+from healthd.privileges import Capability, PrivilegeError, needed
 from healthd.prober import orders, wire
 from healthd.prober.base import Observation, Probe, Summary
+from healthd.prober.line import Line
+from healthd.prober.place import Place
 
 TICK = 1.0
 START_PATIENCE = 30.0
@@ -29,31 +32,6 @@ START_PATIENCE = 30.0
 MOST_ORDERS = 1000
 _ABOUT_TO_END = 0.1
 _END_PATIENCE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a shard is for, and what it may. netns: namespace it asks from. number: of the shards of that namespace.
-
-    keep: capabilities of the process. user: whom it becomes, None for who we are.
-    """
-
-    netns: str | None
-    number: int
-    keep: Capabilities
-    user: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Text for logs: prober 0, prober 0 in blue."""
-        marks = " for marked probes" if Capability.NET_ADMIN in self.keep else ""
-        return f"prober {self.number}{marks}" + (f" in {self.netns}" if self.netns else "")
-
-
-def settle(future: asyncio.Future[None]) -> None:
-    """Let those go on who wait for it."""
-    if not future.done():
-        future.set_result(None)
 
 
 class Listener(Protocol):
@@ -79,7 +57,8 @@ class Listener(Protocol):
 class Shard:
     """Keeps one prober process going; `close` it at the end. Needs a running loop.
 
-    in_flight: most probes at once. silence: seconds that the process may say nothing.
+    in_flight: most probes at once. silence: seconds that the process may say nothing. unable: the last process did not
+    even take its assignment, so its probes cannot be asked; each has been given an inconclusive verdict that says why.
     """
 
     def __init__(self, place: Place, listener: Listener, *, in_flight: int, silence: float, log: Log) -> None:
@@ -91,10 +70,13 @@ class Shard:
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff()
         self._probes: Sequence[Probe] = ()
+        self._serial = 0
+        self._taken = 0
+        self._told = ""
+        self.unable = False
         self._watches: dict[int, frozenset[int]] = {}
         self._healths: dict[int, Health] = {}
         self._child: Child | None = None
-        self._assembler = wire.Assembler()
         self._unheard = 0
         self._patience = silence
         self._gone: asyncio.Future[str] = self._loop.create_future()
@@ -120,6 +102,9 @@ class Shard:
 
     def assign(self, probes: Sequence[Probe]) -> None:
         """Replace the assignment. Healths of watches that it has already are kept."""
+        self._serial += 1
+        self.unable = False
+        self._told = ""
         self._probes = probes
         self._watches = {probe.id: frozenset(watch.id for watch in probe.watches) for probe in probes}
         self._healths = {
@@ -178,7 +163,10 @@ class Shard:
             await asyncio.sleep(max(0.0, self._backoff.remaining(self._loop.time())))
             why = await self._live()
             self._backoff.failed(self._loop.time())
+            self.unable = not self._taken
             self._listener.lost(self, f"{self.place.name} {why}")
+            if self.unable:
+                self._excuse(f"{self.place.name} {why}")
 
     async def _live(self) -> str:
         """One process, from start to end. Returns how it ended."""
@@ -187,18 +175,18 @@ class Shard:
         except (OSError, PrivilegeError) as error:
             return f"cannot be started: {error}"
         self._gone = self._loop.create_future()
-        self._assembler = wire.Assembler()
+        self._taken = 0
         self._unheard = 0
         self._patience = max(START_PATIENCE, self._silence)
         self._stale = True
         self._news.set()
-        self._loop.add_reader(child.control, self._read, child.control)
-        teller = self._loop.create_task(self._tell(child.control))
+        line = Line(child.control, self._hear, self._lose)
+        teller = self._loop.create_task(self._tell(line))
         watcher = self._loop.create_task(self._watch())
         try:
             why = await self._gone
         finally:
-            self._loop.remove_reader(child.control)
+            line.close()
             teller.cancel()
             watcher.cancel()
             await asyncio.gather(teller, watcher, return_exceptions=True)
@@ -206,6 +194,21 @@ class Shard:
         self._child = None
         ended = child.end(0.0 if why else _ABOUT_TO_END)
         return why or ended
+
+    def _excuse(self, why: str) -> None:
+        """A process that did not even take its assignment: that is a verdict, of the kind that blames no server."""
+        if why == self._told:
+            return
+        self._told = why
+        now = self._loop.time()
+        verdict = Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, why)
+        healths = self._healths
+        self._listener.observed(
+            [
+                Observation(one.id, verdict, now, 0.0, tuple((watch.id, healths[watch.id]) for watch in one.watches))
+                for one in self._probes
+            ]
+        )
 
     def _start(self) -> Child:
         place = self.place
@@ -237,82 +240,35 @@ class Shard:
 
     # --- telling ---
 
-    async def _tell(self, control: socket.socket) -> None:
+    async def _tell(self, line: Line) -> None:
         try:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                await self._tell_all(control)
+                await self._tell_all(line)
         except OSError:
-            pass  # it has gone, which `_read` finds and says
+            pass  # it has gone, which the line finds and says
 
-    async def _tell_all(self, control: socket.socket) -> None:
+    async def _tell_all(self, line: Line) -> None:
         while self._orders or self._stale or self._hurried:
             if self._orders:
                 order, sock = self._orders.popleft()
-                await self._send(control, order, sock)
+                await line.send(order, sock)
             elif self._stale:
-                await self._send_assignment(control)
+                await self._send_assignment(line)
             else:
                 hurried, self._hurried = self._hurried, set()
-                await self._send(control, orders.Hurry(tuple(sorted(hurried))))
+                await line.send(orders.Hurry(tuple(sorted(hurried))))
 
-    async def _send_assignment(self, control: socket.socket) -> None:
+    async def _send_assignment(self, line: Line) -> None:
         self._stale = False
-        for part in orders.assignment(self._probes, self._healths):
-            await self._send(control, part)
+        for part in orders.assignment(self._serial, self._probes, self._healths):
+            await line.send(part)
             await asyncio.sleep(0)
             if self._stale:
                 return  # there is a newer one already
 
-    async def _send(self, control: socket.socket, order: orders.Order, sock: socket.socket | None = None) -> None:
-        *most, last = wire.packets(orders.dump(order))
-        try:
-            for packet in most:
-                await self._send_packet(control, packet, ())
-            await self._send_packet(control, last, (sock.fileno(),) if sock else ())
-        finally:
-            if sock is not None:
-                sock.close()
-
-    async def _send_packet(self, control: socket.socket, packet: bytes, fds: Sequence[int]) -> None:
-        while True:
-            try:
-                socket.send_fds(control, [packet], list(fds)) if fds else control.send(packet)
-            except BlockingIOError:
-                await self._writable(control)
-            else:
-                return
-
-    async def _writable(self, control: socket.socket) -> None:
-        writable = self._loop.create_future()
-        self._loop.add_writer(control, settle, writable)
-        try:
-            await writable
-        finally:
-            self._loop.remove_writer(control)
-
     # --- hearing ---
-
-    def _read(self, control: socket.socket) -> None:
-        """Read one packet; what it says has been checked to the last field before anything is done with it."""
-        try:
-            packet = control.recv(wire.FRAGMENT + 2)
-            message = self._assembler.feed(packet) if packet else None
-            if message is not None:
-                self._hear(wire.decode(message))
-        except (BlockingIOError, ConnectionResetError):
-            return  # a reset (it ended without reading all) comes before what it said last, and is told once
-        except wire.Malformed as error:
-            self._loop.remove_reader(control)
-            self._lose(f"sent what no prober sends ({error}) and was killed")
-        except OSError as error:
-            self._loop.remove_reader(control)
-            self._lose(f"cannot be heard: {error.strerror}")
-        else:
-            if not packet:
-                self._loop.remove_reader(control)
-                self._lose("")
 
     def _hear(self, message: wire.Message) -> None:
         self._unheard = 0
@@ -323,10 +279,15 @@ class Shard:
                 self._complain(kept)
             case wire.Refused(why):
                 self._lose(f"cannot work: {why}")
+            case wire.Assigned(number):
+                self._taken = number
+                self.unable = False
+                self._told = ""
             case wire.Observed(batch):
                 self._take(batch)
             case wire.Summarised(summary):
-                self._listener.summarised(self, summary)
+                current = self._taken == self._serial
+                self._listener.summarised(self, summary if current else replace(summary, unasked=len(self._probes)))
             case wire.Latest(number, last, batch):
                 self._collect(number, last, batch)
             case wire.RunnerWanted():

@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 
 from healthd.prober.base import Summary
 
-_OF_THE_LATER = {"at", "in_flight"}
+_OF_THE_LATER = {"at", "in_flight", "unasked"}
 _THE_WORSE = {"lateness_p50", "lateness_p99"}
 
 
 def add(one: Summary, later: Summary) -> Summary:
-    """Both together: counts are added, of lateness the worse is kept, `at` and `in_flight` are the later's."""
+    """Both together: counts are added, of lateness the worse is kept, the others are the later's."""
     changed: dict[str, float] = {}
     for field in fields(Summary):
         mine, its = getattr(one, field.name), getattr(later, field.name)
@@ -27,17 +27,31 @@ class Totals:
     def __init__(self) -> None:
         self._sum: Summary | None = None
         self._in_flight: dict[Hashable, int] = {}
+        self._unasked: dict[Hashable, int] = {}
+
+    def expect(self, source: Hashable, probes: int) -> None:
+        """The source has so many probes, and has not said yet that it asked any."""
+        self._unasked[source] = probes
 
     def add(self, source: Hashable, summary: Summary) -> None:
         """One more summary."""
         self._in_flight[source] = summary.in_flight
+        self._unasked[source] = summary.unasked
         self._sum = add(self._sum, summary) if self._sum else summary
 
     def forget(self, source: Hashable) -> None:
         """The source is gone, and what it had in flight."""
         self._in_flight.pop(source, None)
+        self._unasked.pop(source, None)
+
+    @property
+    def unasked(self) -> int:
+        """Probes of all sources that have no verdict yet."""
+        return sum(self._unasked.values())
 
     def take(self) -> Summary | None:
         """What was added since the last time, None if nothing was."""
         taken, self._sum = self._sum, None
-        return replace(taken, in_flight=sum(self._in_flight.values())) if taken else None
+        if taken is None:
+            return None
+        return replace(taken, in_flight=sum(self._in_flight.values()), unasked=self.unasked)

@@ -54,6 +54,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Assigned:
+    """The prober has taken assignment `number`: what it sums up from now on is of this one."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """For `Sink.observed`."""
 
@@ -84,7 +91,7 @@ class RunnerWanted:
     netns: str | None
 
 
-Message = Ready | Refused | Observed | Summarised | Latest | RunnerWanted
+Message = Ready | Refused | Assigned | Observed | Summarised | Latest | RunnerWanted
 
 
 def encode(message: Message) -> bytes:
@@ -94,6 +101,8 @@ def encode(message: Message) -> bytes:
             raw: list[Any] = ["ready", list(kept)]
         case Refused(why):
             raw = ["refused", why[:MAX_DETAIL]]
+        case Assigned(number):
+            raw = ["assigned", number]
         case Observed(batch):
             raw = ["observed", [_raw_observation(one) for one in batch]]
         case Summarised(summary):
@@ -116,6 +125,8 @@ def decode(data: bytes) -> Message:
             return Ready(tuple(_text(name, 32) for name in kept))
         case ["refused", why]:
             return Refused(_text(why, MAX_DETAIL))
+        case ["assigned", number]:
+            return Assigned(_whole(number, MAX_ID))
         case ["observed", [*batch]]:
             return Observed(tuple(map(_observation, batch)))
         case ["summarised", [*values]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from checks.tcp import TcpCheck
-from healthd.check import Outcome, Target
+from healthd.check import Outcome, Reason, Target
 from healthd.config.schema import ProberSettings, RunnerSettings
 from healthd.health import Health, Phase, Thresholds
 from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
@@ -348,13 +348,24 @@ async def test_a_missing_namespace_is_told_and_tried_again_while_others_go_on(ri
     await until(lambda: rig.ear.said(0))
     await until(lambda: len(rig.ear.losses) >= 2)
     assert all("no-such-netns" in why and "No such file" in why for why in rig.ear.losses)
-    assert not rig.ear.of(2)
+    (told,) = rig.ear.of(2)
+    assert (told.verdict.outcome, told.verdict.reason) == (Outcome.INCONCLUSIVE, Reason.LOCAL)
+    assert "no-such-netns" in told.verdict.detail
+    assert told.healths == ((1002, Health()),)
+    rig.ear.summaries.clear()
+    await until(lambda: rig.ear.summaries and rig.ear.summaries[-1].unasked == 0)
 
 
-async def test_probes_of_a_process_that_cannot_be_had_stay_unasked(rig: Rig, port: int) -> None:
-    """Their number is in every summary, also before that process has said anything and after it is gone."""
-    await rig.prober.assign([probe(2, TcpCheck(), port), probe(4, TcpCheck(), port, netns="nowhere")])
-    await until(lambda: rig.ear.losses and len([one for one in rig.ear.summaries if one.passed]) > 1)
-    assert {one.unasked for one in rig.ear.summaries if one.passed} == {1}
-    await rig.prober.assign([probe(2, TcpCheck(), port)])
+async def test_probes_count_as_unasked_until_the_process_has_asked_them_once(rig: Rig, tmp_path: Path) -> None:
+    await rig.prober.assign([])
+    await until(lambda: rig.ear.summaries)
+    assert rig.ear.summaries[-1].unasked == 0
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    await rig.prober.assign([probe(0, HangsCheck(str(fuse))), probe(1, SaysCheck())])
+    await until(lambda: rig.ear.said(1) == "fine")
+    rig.ear.summaries.clear()
+    await until(lambda: len(rig.ear.summaries) >= 2)
+    assert {one.unasked for one in rig.ear.summaries[1:]} == {1}
+    fuse.unlink()
     await until(lambda: rig.ear.summaries[-1].unasked == 0)

@@ -32,6 +32,7 @@ batches = st.lists(observations, max_size=3).map(tuple)
 messages = st.one_of(
     st.builds(wire.Ready, st.lists(st.sampled_from(["NET_RAW", "NET_ADMIN"])).map(tuple)),
     st.builds(wire.Refused, printable),
+    st.builds(wire.Assigned, ids),
     st.builds(wire.Observed, batches),
     st.builds(wire.Summarised, summaries),
     st.builds(wire.Latest, ids, st.booleans(), batches),
@@ -159,7 +160,7 @@ def carried(probes: list[Probe], healths: dict[int, Health]) -> list[Probe]:
     """The assignment as the prober gets it."""
     assignment = orders.Assignment()
     given = None
-    for part in orders.assignment(probes, healths):
+    for part in orders.assignment(1, probes, healths):
         assert given is None
         order = orders.load(orders.dump(part))
         assert isinstance(order, orders.Assign)
@@ -184,7 +185,7 @@ def test_the_better_known_health_goes_along() -> None:
 
 def test_a_newer_assignment_takes_the_place_of_one_that_was_half_told() -> None:
     assignment = orders.Assignment()
-    half = next(orders.assignment([probe(number) for number in range(600)], {}))
+    half = next(orders.assignment(1, [probe(number) for number in range(600)], {}))
     assert assignment.add(half) is None
-    (whole,) = orders.assignment([probe(3)], {})
+    (whole,) = orders.assignment(2, [probe(3)], {})
     assert assignment.add(whole) == [probe(3)]
