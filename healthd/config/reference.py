@@ -1,4 +1,4 @@
-"""The reference of the configuration, made from the same tables that decode it.
+"""The reference of the configuration, made from the same tables that decode it. docs/checks.md has that of the checks.
 
 `python -m healthd.config.reference` prints it, with a file's name it writes it between two marks of that file.
 docs/configuration.md has it, and a test holds them together.
@@ -12,10 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from healthd import registry
-from healthd.check import Tls
 from healthd.config.decode import Key, keys_of
-from healthd.config.options import option_keys
 from healthd.config.settings import REPEATED, SINGLE, TimeoutsTable
 from healthd.config.tables import (
     DEFAULT_OF_CHECK,
@@ -41,7 +38,7 @@ NESTED = (
 
 def reference() -> str:
     """The whole reference as Markdown."""
-    return "\n".join([*_services(), *_checks(), *_settings()]).rstrip() + "\n"
+    return "\n".join([*_services(), *_settings()]).rstrip() + "\n"
 
 
 def _services() -> Iterator[str]:
@@ -50,6 +47,7 @@ def _services() -> Iterator[str]:
     for title, table in NESTED:
         yield from _section(title, table)
     yield from _section("[service.check]", CheckTable)
+    yield from ("The options of each type are in [checks.md](checks.md).", "")
     yield from _titled("[defaults]", "What services, real servers and checks have where they say nothing themselves.")
     for title, names in (
         ("[defaults]", DEFAULT_OF_SERVICE),
@@ -58,18 +56,6 @@ def _services() -> Iterator[str]:
     ):
         yield f"`{title}` takes: {', '.join(f'`{name}`' for name in names)}."
         yield ""
-
-
-def _checks() -> Iterator[str]:
-    for name in registry.BUILT_IN:
-        try:
-            check = registry.check_class(name)
-        except ImportError:
-            continue
-        yield from _titled(f'type = "{name}"', inspect.getdoc(check) or "")
-        yield from _rows(option_keys(check).values())
-    yield from _titled("tls = { ... }", inspect.getdoc(Tls) or "")
-    yield from _rows(option_keys(Tls).values())
 
 
 def _settings() -> Iterator[str]:
@@ -91,12 +77,7 @@ def _titled(title: str, text: str) -> Iterator[str]:
 
 
 def _rows(keys: Iterable[Key]) -> Iterator[str]:
-    rows = [_row(key) for key in keys]
-    if rows:
-        yield from ("| key | value | default | meaning |", "|---|---|---|---|", *rows)
-    else:
-        yield "No options."
-    yield ""
+    yield from ("| key | value | default | meaning |", "|---|---|---|---|", *map(_row, keys), "")
 
 
 def _row(key: Key) -> str:
