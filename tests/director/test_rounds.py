@@ -341,8 +341,11 @@ async def test_a_drained_server_has_weight_0_whatever_its_checks_say():
     await scenario.hears({A: FAIL})
     await scenario.hears({A: PASS})
     assert scenario.writes() == []
+    scenario.told()
     await scenario.configure(config(service(real(A), real(B))))
     assert scenario.writes() == [SetDest(WWW, A, row(10))]
+    (event,) = scenario.told()
+    assert event.message == "www: 10.0.0.11:80 is now enabled, weight 10"
 
 
 async def test_maintenance_is_as_if_the_server_had_failed():

@@ -80,6 +80,16 @@ async def test_a_table_is_asked_again_with_back_off_up_to_half_a_minute():
     assert tries == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5, 91.5, 121.5]
 
 
+async def test_a_service_that_could_only_be_read_late_is_read_once():
+    table = Asked(unavailable=GONE)
+    scenario = await started(service(real(A)), table=table)
+    table.unavailable = ""
+    await scenario.turn(later=60)
+    before = table.asked
+    await scenario.hears({A: PASS}, times=5)
+    assert table.asked == before
+
+
 async def test_rows_found_late_are_kept_for_servers_nothing_is_known_of():
     first = await serving(service(real(A), real(B)))
     second = Scenario(first.table)
@@ -91,6 +101,7 @@ async def test_rows_found_late_are_kept_for_servers_nothing_is_known_of():
     assert second.writes() == []
     await second.hears({A: FAIL})
     assert second.writes() == [SetDest(WWW, A, row(0))]
+    assert second.kinds() == [Kind.TABLE_LOST, Kind.TABLE_BACK, Kind.SERVER_UP, Kind.SERVER_DOWN]
 
 
 async def test_what_happens_while_the_table_is_away_is_written_and_told_when_it_is_back():
