@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ SETTINGS = """
 socket = "{here}/control.sock"
 
 [log]
-level = "debug"
+level = "info"
 
 [table]
 resync = "{resync}s"
@@ -115,14 +116,13 @@ class Daemon:
             return False
 
     def _has_asked(self) -> bool:
-        checks = [check for real in self.reals() for check in real["checks"]]
-        return all(check["last"] for check in checks)
+        return all(check["last"] for check in self.checks())
 
     def stop(self) -> None:
         """SIGTERM, and expect an orderly end. Nothing if it does not run."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT, self.pid, *self.children())  # a test may have failed halfway
+            self.signal(signal.SIGTERM)
             status = self._wait()
             assert status == 0, f"healthd ended with {status}:\n{self.log()}"
 
@@ -134,13 +134,10 @@ class Daemon:
         self._wait()
         until("the daemon's children end", lambda: not [pid for pid in children if _runs(pid)])
 
-    def freeze(self) -> None:
-        """SIGSTOP to the director process."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+    def signal(self, number: int, *pids: int) -> None:
+        """Send a signal to the director process, or to other processes of the daemon's."""
+        for pid in pids or (self.pid,):
+            os.kill(pid, number)
 
     def children(self) -> list[int]:
         """The processes it started."""
@@ -156,18 +153,28 @@ class Daemon:
 
     def healthd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Another command of healthd's, with this daemon's socket or files, in the director's namespace."""
-        place = ["-c", str(self.directory)] if words[0] in ("plan", "probe", "check-config") else []
-        place = place or ["-s", str(self.socket)]
+        place = ["-s", str(self.socket)] if words[0] in ("status", "reload") else ["-c", str(self.directory)]
         argv = [sys.executable, "-m", "healthd", words[0], *place, *words[1:]]
-        return self._director.call(subprocess.run, argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        options = {"cwd": ROOT, "capture_output": True, "text": True, "check": False, "timeout": seconds(20)}
+        return self._director.call(subprocess.run, argv, **options)
 
     def status(self) -> dict[str, Any]:
         """The status document."""
         return ask(self.socket, "GET", "/v1/status", timeout=seconds(10))
 
-    def reals(self) -> list[dict[str, Any]]:
-        """The real servers of all services, from the status document."""
-        return [real for service in self.status()["services"] for real in service["reals"]]
+    def checks(self) -> list[dict[str, Any]]:
+        """The checks of all real servers, from the status document."""
+        return [check for service in self.status()["services"] for real in service["reals"] for check in real["checks"]]
+
+    def asks_everyone(self, times: int = 3) -> None:
+        """Wait until every check has been asked so many times from now on."""
+        for _ in range(times):
+            now = time.monotonic()
+            until("everyone is asked again", lambda now=now: self._newer_than(now), within=20)
+
+    def _newer_than(self, then: float) -> bool:
+        asked = time.monotonic()
+        return all(check["last"] and asked - check["last"]["age"] > then for check in self.checks())
 
     def reload(self) -> str:
         """`healthd reload`, which must succeed; what it said."""
