@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from healthd.ipvs.base import RowRefused, ServiceCounters, Snapshot, TableUnavailable
@@ -21,14 +21,14 @@ from healthd.ipvs.netlink import (
 )
 from healthd.ipvs.reading import (
     NeverStill,
-    dests_of,
+    mapping,
     read_daemons,
     read_dests,
     read_missing,
     read_services,
     read_timeouts,
 )
-from healthd.ipvs.rows import DestRows, Interned, ServiceRows
+from healthd.ipvs.rows import Interned
 from healthd.ipvs.rules import Fault, fault, hint
 from healthd.ipvs.uapi import FAMILY_NAME, Command
 from healthd.ipvs.wire import Malformed
@@ -70,12 +70,18 @@ class KernelTable:
             }
             for gone in await read_missing(channel, [key for key, each in rows.items() if not each.keys]):
                 del rows[gone]
-            dests = {key: await dests_of(channel, each) for key, each in rows.items()}
             return Snapshot(
-                services={key: Service(services.specs[key], dests[key]) for key in rows},
+                services={
+                    key: Service(services.specs[key], await mapping(channel, each.keys, each.specs))
+                    for key, each in rows.items()
+                },
                 timeouts=await read_timeouts(channel),
                 sync=await read_daemons(channel),
-                counters=_counters(services, rows) if counters else {},
+                counters={
+                    key: ServiceCounters(services.totals[key], await mapping(channel, each.keys, each.connections))
+                    for key, each in rows.items()
+                    if counters
+                },
             )
 
     async def apply(self, ops: Sequence[Op]) -> list[RowRefused | None]:
@@ -194,10 +200,3 @@ def _answer(op: Op, wrong: Fault | None, code: int) -> RowRefused | None:
     if wrong is not None:
         return RowRefused(op, wrong.code, wrong.hint)
     return RowRefused(op, code, hint(op, code)) if code else None
-
-
-def _counters(services: ServiceRows, rows: Mapping[ServiceKey, DestRows]) -> dict[ServiceKey, ServiceCounters]:
-    return {
-        key: ServiceCounters(services.totals[key], dict(zip(each.keys, each.connections, strict=True)))
-        for key, each in rows.items()
-    }

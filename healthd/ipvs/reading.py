@@ -31,7 +31,7 @@ from healthd.ipvs.netlink import Channel, DumpRefused, Listing
 from healthd.ipvs.rows import DestRows, Interned, ServiceRows
 from healthd.ipvs.uapi import Command
 from healthd.ipvs.wire import messages
-from healthd.model import DestKey, DestSpec, ServiceKey, SyncDaemon, Timeouts
+from healthd.model import DestKey, ServiceKey, SyncDaemon, Timeouts
 
 READINGS = 10
 SLACK = 1536
@@ -45,6 +45,7 @@ class NeverStill(Exception):
 
 
 R = TypeVar("R", ServiceRows, DestRows)
+V = TypeVar("V")
 
 
 async def read_services(
@@ -89,14 +90,14 @@ async def read_daemons(channel: Channel) -> tuple[SyncDaemon, ...]:
     return tuple(parse_daemon(each.payload) for datagram in listing.datagrams for each in messages(datagram))
 
 
-async def dests_of(channel: Channel, rows: DestRows) -> dict[DestKey, DestSpec]:
-    """The destinations as a mapping, made in steps that do not hold up the event loop."""
-    dests: dict[DestKey, DestSpec] = {}
-    for start in range(0, len(rows.keys), STEP):
+async def mapping(channel: Channel, keys: Sequence[DestKey], values: Sequence[V]) -> dict[DestKey, V]:
+    """Keys to values, made in steps that do not hold up the event loop."""
+    made: dict[DestKey, V] = {}
+    for start in range(0, len(keys), STEP):
         stop = start + STEP
-        dests.update(zip(rows.keys[start:stop], rows.specs[start:stop], strict=True))
+        made.update(zip(keys[start:stop], values[start:stop], strict=True))
         await channel.breathe()
-    return dests
+    return made
 
 
 async def _settled(channel: Channel, command: Command, body: bytes, empty: Callable[[], R], what: str) -> R:

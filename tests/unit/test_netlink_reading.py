@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthd.ipvs.netlink import Listing
-from healthd.ipvs.reading import READINGS, SLACK, NeverStill, contained, dests_of, read_dests
+from healthd.ipvs.reading import READINGS, SLACK, NeverStill, contained, mapping, read_dests
 from healthd.ipvs.rows import DestRows, Interned
 from healthd.ipvs.uapi import Command
 from healthd.model import (
@@ -98,7 +98,8 @@ class ScriptedKernel:
 
 
 async def _read(kernel):
-    return await dests_of(kernel, await read_dests(kernel, WEB, Interned(), counters=False))
+    rows = await read_dests(kernel, WEB, Interned(), counters=False)
+    return await mapping(kernel, rows.keys, rows.specs)
 
 
 NUMBERS = st.integers(0, 12)
