@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from healthd.prober.base import Observation, Summary
 from healthd.prober.totals import Totals
@@ -81,7 +82,7 @@ class Outbox:
 
     def _next(self) -> Message | None:
         if self._slots:
-            batch = [self._slots.pop(number) for number in list(self._slots)[:BATCH]]
+            batch = [self._slots.pop(number) for number in list(islice(self._slots, BATCH))]
             return Observed(tuple(batch))
         summary = self._totals.take()
         if summary is not None:

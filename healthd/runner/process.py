@@ -22,20 +22,24 @@ from healthd.runner import wire
 from healthd.runner.client import Done, Give, Identity, RunnerRoutes
 
 _START_PATIENCE = 10.0
-_PING_EVERY = 2.0
+PING_EVERY = 2.0
 _MISSED_PINGS = 5
 _END_PATIENCE = 2.0
 _ABOUT_TO_END = 0.1
 
 
 class RunnerProcess:
-    """One runner. user, netns: who it is and where; None: as we are. parallel: most scripts at once."""
+    """One runner. user, netns: who it is and where; None: as we are. parallel: most scripts at once.
 
-    def __init__(self, user: str | None, netns: str | None, parallel: int, log: Log) -> None:
+    ping: seconds between two questions whether it is alive; five of them unanswered, and it is killed.
+    """
+
+    def __init__(self, user: str | None, netns: str | None, parallel: int, log: Log, ping: float) -> None:
         self._user = user
         self._netns = netns
         self._parallel = parallel
         self._log = log
+        self._ping_every = ping
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff()
         self._child: Child | None = None
@@ -94,7 +98,7 @@ class RunnerProcess:
         self._ready = self._loop.create_future()
         self._unanswered = 0
         self._loop.add_reader(self._child.control, self._read)
-        self._ping = self._loop.call_later(_PING_EVERY, self._look)
+        self._ping = self._loop.call_later(self._ping_every, self._look)
 
     async def _until_ready(self, ready: asyncio.Future[None]) -> None:
         try:
@@ -127,10 +131,10 @@ class RunnerProcess:
         if self._child is None:
             return
         if self._unanswered >= _MISSED_PINGS:
-            self._lose(f"{self._name} did not answer for {_PING_EVERY * _MISSED_PINGS:g} s")
+            self._lose(f"{self._name} did not answer for {self._ping_every * _MISSED_PINGS:g} s")
             return
         self._unanswered += 1
-        self._ping = self._loop.call_later(_PING_EVERY, self._look)
+        self._ping = self._loop.call_later(self._ping_every, self._look)
         with suppress(OSError):  # full: it does not read, which the next looks find; gone: _read finds that
             self._child.control.send(wire.PING)
 
@@ -161,11 +165,12 @@ class RunnerProcess:
 
 
 class RunnerProcesses:
-    """All runners of this process, and the `Runner` that uses them. Needs a running loop."""
+    """All runners of this process, and the `Runner` that uses them. Needs a running loop. ping: see RunnerProcess."""
 
-    def __init__(self, settings: RunnerSettings, *, log: Log = to_stderr) -> None:
+    def __init__(self, settings: RunnerSettings, *, log: Log = to_stderr, ping: float = PING_EVERY) -> None:
         self._settings = settings
         self._log = log
+        self._ping = ping
         self._processes: dict[Identity, RunnerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._routes = RunnerRoutes(self._fetch, settings.user)
@@ -179,7 +184,9 @@ class RunnerProcesses:
         identity = (user or self._settings.user, netns)
         process = self._processes.get(identity)
         if process is None:
-            process = self._processes[identity] = RunnerProcess(*identity, self._settings.parallel, self._log)
+            process = self._processes[identity] = RunnerProcess(
+                *identity, self._settings.parallel, self._log, self._ping
+            )
         return await process.attach()
 
     def pids(self) -> dict[Identity, int]:

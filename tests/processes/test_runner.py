@@ -314,6 +314,22 @@ async def test_a_stopped_runner_delivers_late_what_ended_in_time(scripts: Script
     assert await pending == Ran(0, b"in time\n")
 
 
+async def test_a_runner_that_hangs_is_killed_and_started_again() -> None:
+    lines: list[str] = []
+    runner = RunnerProcesses(RunnerSettings(), log=lines.append, ping=0.2)
+    (await runner.attach(None, None)).close()
+    (stopped,) = runner.pids().values()
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        await until(lambda: "runner did not answer for 1 s" in lines)
+        assert not alive(stopped)
+        await asyncio.sleep(0.5)
+        (await runner.attach(None, None)).close()
+        assert stopped not in runner.pids().values()
+    finally:
+        await runner.close()
+
+
 async def test_nothing_outlives_the_end_of_the_runner(scripts: Scripts, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     told: list[object] = []

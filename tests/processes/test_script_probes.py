@@ -88,7 +88,7 @@ async def test_a_hung_script_fails_its_server_and_one_that_never_ran_does_not(ri
     hung = [one for one in verdicts if one.outcome is Outcome.FAIL]
     ours = [one for one in verdicts if one.outcome is Outcome.INCONCLUSIVE]
     passed = [one for one in verdicts if one.outcome is Outcome.PASS]
-    assert [(one.reason, one.detail) for one in hung] == [(Reason.TIMEOUT, "no answer within 1.5 s")] * len(hung)
+    assert all(one.reason is Reason.TIMEOUT and "within 1.5 s" in one.detail for one in hung)
     assert len(hung) + len(ours) + len(passed) == 8
     assert all(one.reason is Reason.LOCAL and "scripts at once are allowed" in one.detail for one in ours)
     assert not [one for one in verdicts[2:] if one.outcome is Outcome.FAIL], "a script that was not hung was blamed"
