@@ -16,7 +16,7 @@ difference, and no other module knows that
 * tunnel attributes are reported for each destination but have a meaning for IPIP only, the port only for GUE,
 * an edit of a destination must repeat forwarding, weight and both thresholds (EINVAL otherwise), an edit of a service
   scheduler, flags, timeout, netmask and engine (no engine is an absent name, not an empty one),
-* the answer to GET_INFO numbers its attributes differently from all others.
+* and what `healthd.ipvs.codec_globals` says of timeouts, daemons and the answer to GET_INFO.
 
 The numbers are in `healthd.ipvs.uapi`. The order of what we pack is fixed; of what the kernel
 sends nothing is assumed.
@@ -24,12 +24,11 @@ sends nothing is assumed.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct, pack
 
+from healthd.ipvs.codec_globals import pack_daemon, pack_timeouts
 from healthd.ipvs.uapi import (
     AF_INET,
     AF_INET6,
@@ -43,7 +42,7 @@ from healthd.ipvs.uapi import (
     Svc,
     Top,
 )
-from healthd.ipvs.wire import attribute, attributes, nested
+from healthd.ipvs.wire import attribute, attributes, nested, number, string, text, u16, u32
 from healthd.model import (
     Address,
     AddressKey,
@@ -61,9 +60,6 @@ from healthd.model import (
     SchedulerFlag,
     ServiceKey,
     ServiceSpec,
-    SyncDaemon,
-    SyncState,
-    Timeouts,
     Tunnel,
     family_of,
 )
@@ -88,14 +84,6 @@ class UnknownToModel(ValueError):
     """The kernel reports something that the model has no word for; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What GET_INFO says: IPVS's version as three numbers and the size of the connection table."""
-
-    version: tuple[int, int, int]
-    table_size: int
-
-
 # --- packing -------------------------------------------------------------------------------------------------------
 
 # A destination's operations are the most frequent by far, so they are packed in one go: attribute headers are constant.
@@ -114,20 +102,8 @@ _FWD_METHOD, _WEIGHT = _header(Dst.FWD_METHOD, 4), _header(Dst.WEIGHT, 4)
 _U_THRESH, _L_THRESH = _header(Dst.U_THRESH, 4), _header(Dst.L_THRESH, 4)
 
 
-def _u16(kind: int, value: int) -> bytes:
-    return attribute(kind, pack("=H", value))
-
-
-def _u32(kind: int, value: int) -> bytes:
-    return attribute(kind, pack("=I", value))
-
-
 def _port(kind: int, value: int) -> bytes:
     return attribute(kind, pack("!H", value))
-
-
-def _text(kind: int, value: str) -> bytes:
-    return attribute(kind, value.encode("ascii") + b"\0")
 
 
 def pack_address(address: Address) -> bytes:
@@ -143,11 +119,11 @@ def pack_service_key(key: ServiceKey) -> bytes:
     """The attributes that identify a service, without the nest around them."""
     match key:
         case FwmarkKey(family, fwmark):
-            return _u16(Svc.AF, _af(family)) + _u32(Svc.FWMARK, fwmark)
+            return u16(Svc.AF, _af(family)) + u32(Svc.FWMARK, fwmark)
         case AddressKey(protocol, address, port):
-            af = _u16(Svc.AF, _af(family_of(address)))
+            af = u16(Svc.AF, _af(family_of(address)))
             where = attribute(Svc.ADDR, pack_address(address)) + _port(Svc.PORT, port)
-            return af + _u16(Svc.PROTOCOL, protocol.value) + where
+            return af + u16(Svc.PROTOCOL, protocol.value) + where
 
 
 def select_service(key: ServiceKey) -> bytes:
@@ -161,11 +137,11 @@ def pack_service(key: ServiceKey, spec: ServiceSpec) -> bytes:
     return b"".join(
         (
             pack_service_key(key),
-            _text(Svc.SCHED_NAME, spec.scheduler),
+            text(Svc.SCHED_NAME, spec.scheduler),
             attribute(Svc.FLAGS, pack("=II", flags, FLAGS_MASK)),
-            _u32(Svc.TIMEOUT, spec.persistence.timeout if spec.persistence else 0),
+            u32(Svc.TIMEOUT, spec.persistence.timeout if spec.persistence else 0),
             attribute(Svc.NETMASK, _netmask(key.family, spec.persistence)),
-            _text(Svc.PE_NAME, spec.engine) if spec.engine else b"",
+            text(Svc.PE_NAME, spec.engine) if spec.engine else b"",
         )
     )
 
@@ -197,31 +173,7 @@ def pack_dest_spec(spec: DestSpec) -> bytes:
         return values
     tunnel = spec.tunnel
     kind = attribute(Dst.TUN_TYPE, bytes((tunnel.encapsulation.value,)))
-    return values + kind + _port(Dst.TUN_PORT, tunnel.port) + _u16(Dst.TUN_FLAGS, tunnel.checksum.value)
-
-
-def _timeouts_body(timeouts: Timeouts) -> bytes:
-    pairs = ((Top.TIMEOUT_TCP, timeouts.tcp), (Top.TIMEOUT_TCP_FIN, timeouts.tcp_fin), (Top.TIMEOUT_UDP, timeouts.udp))
-    return b"".join(_u32(kind, value) for kind, value in pairs if value is not None)
-
-
-def pack_daemon(daemon: SyncDaemon) -> bytes:
-    """The attributes of a synchronisation daemon, without the nest; what is 0 or None is left to the kernel."""
-    parts = [
-        _u32(Daemon.STATE, daemon.state.value),
-        _text(Daemon.MCAST_IFN, daemon.interface),
-        _u32(Daemon.SYNC_ID, daemon.sync_id),
-    ]
-    if daemon.max_length:
-        parts.append(_u16(Daemon.SYNC_MAXLEN, daemon.max_length))
-    if daemon.group is not None:
-        kind = Daemon.MCAST_GROUP if isinstance(daemon.group, IPv4Address) else Daemon.MCAST_GROUP6
-        parts.append(attribute(kind, daemon.group.packed))
-    if daemon.port:
-        parts.append(_u16(Daemon.MCAST_PORT, daemon.port))
-    if daemon.ttl:
-        parts.append(attribute(Daemon.MCAST_TTL, bytes((daemon.ttl,))))
-    return b"".join(parts)
+    return values + kind + _port(Dst.TUN_PORT, tunnel.port) + u16(Dst.TUN_FLAGS, tunnel.checksum.value)
 
 
 def encode(op: Op) -> tuple[Command, bytes]:
@@ -261,18 +213,14 @@ def _encode_other(op: ServiceOp | GlobalOp) -> tuple[Command, bytes]:
         case DelService(service):
             return Command.DEL_SERVICE, select_service(service)
         case SetTimeouts(timeouts):
-            return Command.SET_CONFIG, _timeouts_body(timeouts)
+            return Command.SET_CONFIG, pack_timeouts(timeouts)
         case StartSync(daemon):
             return Command.NEW_DAEMON, nested(Top.DAEMON, pack_daemon(daemon))
         case StopSync(state):
-            return Command.DEL_DAEMON, nested(Top.DAEMON, _u32(Daemon.STATE, state.value))
+            return Command.DEL_DAEMON, nested(Top.DAEMON, u32(Daemon.STATE, state.value))
 
 
 # --- parsing -------------------------------------------------------------------------------------------------------
-
-
-def _int(data: bytes) -> int:
-    return int.from_bytes(data, sys.byteorder)
 
 
 def parse_address(af: int, data: bytes) -> Address:
@@ -282,16 +230,16 @@ def parse_address(af: int, data: bytes) -> Address:
 
 def parse_service_key(attrs: Mapping[int, bytes]) -> ServiceKey:
     """The key of a service. Raises UnknownToModel for a protocol or family the model does not have."""
-    af = _int(attrs[Svc.AF])
+    af = number(attrs[Svc.AF])
     if af not in (AF_INET, AF_INET6):
         raise UnknownToModel(f"a service of address family {af}")
     if Svc.FWMARK in attrs:
-        return FwmarkKey(Family.IPV4 if af == AF_INET else Family.IPV6, _int(attrs[Svc.FWMARK]))
-    number = _int(attrs[Svc.PROTOCOL])
+        return FwmarkKey(Family.IPV4 if af == AF_INET else Family.IPV6, number(attrs[Svc.FWMARK]))
+    value = number(attrs[Svc.PROTOCOL])
     try:
-        protocol = Protocol(number)
+        protocol = Protocol(value)
     except ValueError:
-        raise UnknownToModel(f"a service of IP protocol {number}") from None
+        raise UnknownToModel(f"a service of IP protocol {value}") from None
     return AddressKey(protocol, parse_address(af, attrs[Svc.ADDR]), int.from_bytes(attrs[Svc.PORT], "big"))
 
 
@@ -299,27 +247,23 @@ def parse_service(body: bytes) -> tuple[ServiceKey, ServiceSpec, Mapping[int, by
     """Key, spec and the raw attributes (for `parse_counters`) of one reported service."""
     attrs = attributes(attributes(body)[Top.SERVICE])
     key = parse_service_key(attrs)
-    flags = _int(attrs[Svc.FLAGS][:4])
+    flags = number(attrs[Svc.FLAGS][:4])
     persistence = None
     if flags & PERSISTENT:
-        persistence = Persistence(_int(attrs[Svc.TIMEOUT]), _prefix(key.family, attrs[Svc.NETMASK]))
+        persistence = Persistence(number(attrs[Svc.TIMEOUT]), _prefix(key.family, attrs[Svc.NETMASK]))
     spec = ServiceSpec(
-        scheduler=_string(attrs[Svc.SCHED_NAME]),
+        scheduler=string(attrs[Svc.SCHED_NAME]),
         flags=SchedulerFlag(flags & SCHEDULER_FLAGS),
         persistence=persistence,
         one_packet=bool(flags & ONE_PACKET),
-        engine=_string(attrs.get(Svc.PE_NAME, b"")) or None,
+        engine=string(attrs.get(Svc.PE_NAME, b"")) or None,
     )
     return key, spec, attrs
 
 
-def _string(data: bytes) -> str:
-    return data.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
-
-
 def _prefix(family: Family, data: bytes) -> int | None:
     if family is Family.IPV6:
-        prefix = _int(data)
+        prefix = number(data)
         return prefix if 1 <= prefix <= 128 else None
     mask = int.from_bytes(data, "big")
     prefix = mask.bit_count()
@@ -328,7 +272,7 @@ def _prefix(family: Family, data: bytes) -> int | None:
 
 def parse_dest_key(attrs: Mapping[int, bytes], family: Family) -> DestKey:
     """The key of a destination; family: its service's, for kernels that do not say the destination's."""
-    af = _int(attrs[Dst.ADDR_FAMILY]) if Dst.ADDR_FAMILY in attrs else _af(family)
+    af = number(attrs[Dst.ADDR_FAMILY]) if Dst.ADDR_FAMILY in attrs else _af(family)
     return DestKey(parse_address(af, attrs[Dst.ADDR]), int.from_bytes(attrs[Dst.PORT], "big"))
 
 
@@ -357,52 +301,25 @@ def _tunnel(kind: int, port: int, flags: int) -> Tunnel:
 def parse_dest(attrs: Mapping[int, bytes], family: Family) -> tuple[DestKey, DestSpec]:
     """Key and spec of one reported destination from its attributes."""
     tunnel = (
-        _int(attrs.get(Dst.TUN_TYPE, b"")),
+        number(attrs.get(Dst.TUN_TYPE, b"")),
         int.from_bytes(attrs.get(Dst.TUN_PORT, b""), "big"),
-        _int(attrs.get(Dst.TUN_FLAGS, b"")),
+        number(attrs.get(Dst.TUN_FLAGS, b"")),
     )
-    how, weight, upper, lower = (_int(attrs[kind]) for kind in (Dst.FWD_METHOD, Dst.WEIGHT, Dst.U_THRESH, Dst.L_THRESH))
+    how, weight, upper, lower = (
+        number(attrs[kind]) for kind in (Dst.FWD_METHOD, Dst.WEIGHT, Dst.U_THRESH, Dst.L_THRESH)
+    )
     return parse_dest_key(attrs, family), dest_spec(how, weight, upper, lower, tunnel)
 
 
 def parse_counters(attrs: Mapping[int, bytes]) -> Counters:
     """Totals and rates of a service or destination; 64 bits where the kernel has them (since 4.1)."""
     stats = attributes(attrs.get(Dst.STATS64) or attrs.get(Dst.STATS, b""))
-    return Counters(*(_int(stats.get(kind, b"")) for kind in range(1, 11)))
+    return Counters(*(number(stats.get(kind, b"")) for kind in range(1, 11)))
 
 
 def parse_connections(attrs: Mapping[int, bytes]) -> Connections:
     """Connections and counters of one reported destination."""
     active, inactive, persistent = (
-        _int(attrs.get(kind, b"")) for kind in (Dst.ACTIVE_CONNS, Dst.INACT_CONNS, Dst.PERSIST_CONNS)
+        number(attrs.get(kind, b"")) for kind in (Dst.ACTIVE_CONNS, Dst.INACT_CONNS, Dst.PERSIST_CONNS)
     )
     return Connections(active, inactive, persistent, parse_counters(attrs))
-
-
-def parse_timeouts(body: bytes) -> Timeouts:
-    """The answer to GET_CONFIG; None for a protocol the kernel was built without."""
-    attrs = attributes(body)
-    tcp, fin, udp = (attrs.get(kind) for kind in (Top.TIMEOUT_TCP, Top.TIMEOUT_TCP_FIN, Top.TIMEOUT_UDP))
-    return Timeouts(*(None if value is None else _int(value) for value in (tcp, fin, udp)))
-
-
-def parse_daemon(body: bytes) -> SyncDaemon:
-    """One record of the dump of synchronisation daemons. Kernels before 4.3 report the first three fields only."""
-    attrs = attributes(attributes(body)[Top.DAEMON])
-    group: Address | None = None
-    if Daemon.MCAST_GROUP in attrs:
-        group = IPv4Address(attrs[Daemon.MCAST_GROUP])
-    elif Daemon.MCAST_GROUP6 in attrs:
-        group = IPv6Address(attrs[Daemon.MCAST_GROUP6])
-    length, port, ttl = (
-        _int(attrs.get(kind, b"")) for kind in (Daemon.SYNC_MAXLEN, Daemon.MCAST_PORT, Daemon.MCAST_TTL)
-    )
-    name, number = _string(attrs[Daemon.MCAST_IFN]), _int(attrs[Daemon.SYNC_ID])
-    return SyncDaemon(SyncState(_int(attrs[Daemon.STATE])), name, number, length, group, port, ttl)
-
-
-def parse_info(body: bytes) -> Info:
-    """The answer to GET_INFO: attributes 1 and 2 are version and table size here, not service and destination."""
-    attrs = attributes(body)
-    version = _int(attrs[1])
-    return Info((version >> 16 & 0xFF, version >> 8 & 0xFF, version & 0xFF), _int(attrs[2]))

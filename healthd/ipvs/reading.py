@@ -26,7 +26,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from healthd.ipvs.codec import parse_daemon, parse_timeouts, select_service
+from healthd.ipvs.codec import select_service
+from healthd.ipvs.codec_globals import parse_daemon, parse_timeouts
 from healthd.ipvs.netlink import Channel, DumpRefused, Listing
 from healthd.ipvs.rows import DestRows, Interned, ServiceRows
 from healthd.ipvs.uapi import Command

@@ -6,6 +6,7 @@ is in host byte order and padded to four bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -18,6 +19,7 @@ TYPE_MASK = 0x3FFF
 HEADER = Struct("=IHHIIBBH")
 _NLMSG = Struct("=IHHII")
 _ATTRIBUTE = Struct("=HH")
+_U16, _U32 = Struct("=HHHxx"), Struct("=HHI")
 _ERRNO = Struct("=i")
 NLMSG_SIZE = _NLMSG.size
 GENL_SIZE = HEADER.size
@@ -46,6 +48,31 @@ def nested(kind: int, *attributes: bytes) -> bytes:
     """An attribute made of attributes."""
     payload = b"".join(attributes)
     return _ATTRIBUTE.pack(4 + len(payload), kind | NESTED) + payload
+
+
+def u16(kind: int, value: int) -> bytes:
+    """A 16-bit number in host order."""
+    return _U16.pack(6, kind, value)
+
+
+def u32(kind: int, value: int) -> bytes:
+    """A 32-bit number in host order."""
+    return _U32.pack(8, kind, value)
+
+
+def text(kind: int, value: str) -> bytes:
+    """ASCII text with a zero behind it."""
+    return attribute(kind, value.encode("ascii") + b"\0")
+
+
+def number(data: bytes) -> int:
+    """A number of any size in host order; nothing is 0."""
+    return int.from_bytes(data, sys.byteorder)
+
+
+def string(data: bytes) -> str:
+    """Text up to the first zero."""
+    return data.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
 
 
 def message(family: int, command: int, flags: int, sequence: int, payload: bytes) -> bytes:

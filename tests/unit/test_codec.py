@@ -15,17 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.ipvs.codec import (
-    Info,
     UnknownToModel,
     encode,
     parse_connections,
     parse_counters,
-    parse_daemon,
     parse_dest,
-    parse_info,
     parse_service,
-    parse_timeouts,
 )
+from healthd.ipvs.codec_globals import Info, parse_daemon, parse_info, parse_timeouts
 from healthd.ipvs.uapi import Command, Daemon, Dst, Svc, Top
 from healthd.ipvs.wire import attribute, attributes, nested
 from healthd.model import (
