@@ -11,10 +11,10 @@ from ipaddress import IPv6Address
 from urllib.parse import urljoin, urlsplit
 
 from checks.rules import one_line
-from healthd.check import Target
+from healthd.check import Target, tls_name
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VISIBLE = re.compile(r"[!-~]+")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!-9;-~]+)(:\d{1,5})?")
 _PATH = re.compile(r"/[!-\"$-~]*")
 _PROXY_URL = re.compile(r"https?://[!-\"$-.0-~]+(/[!-\"$-~]*)?")
 _OURS = {"host": "the option `host`", "content-length": "the option `body`", "transfer-encoding": "nothing"}
@@ -43,8 +43,10 @@ def host_rule(text: str | None) -> str | None:
     """A Host header's value (RFC 9110, 7.2): a name or address, and perhaps a port."""
     if text is None:
         return None
-    if not _VISIBLE.fullmatch(text) or any(c in text for c in "/?#@\\"):
+    name, port = name_of(text), _HOST_PORT.fullmatch(text)
+    if port is None or any(c in name for c in "/?#@\\"):
         raise ValueError(f"must be a name or address, perhaps with :port, in ASCII (xn--... for others), got {text!r}")
+    tls_name(name)
     return text
 
 

@@ -158,6 +158,7 @@ def test_what_is_not_the_answer_is_ignored_and_the_answer_still_counts():
         lambda q: bytes([q[0] ^ 1]) + A(q)[1:],
         lambda q: q,
         answer(rcode="REFUSED", edit=lambda w: w.replace(b"\x03www", b"\x03ftp")),
+        answer(rcode="REFUSED", edit=lambda w: w.replace(b"\0\0\1\0\1", b"\0\0\2\0\1")),
         answer(rcode="REFUSED", edit=lambda w: w[:2] + bytes([w[2] | 0x28]) + w[3:]),
         lambda q: q[:2] + b"\x81\x80" + b"\0" * 8,
     ]

@@ -155,6 +155,12 @@ def test_interim_answers_are_skipped(check: HttpCheck, interim: bytes):
     assert every_cut(check, interim + interim + OK).detail == "200 OK"
 
 
+def test_the_headers_of_an_interim_answer_are_not_those_of_the_final_one():
+    interim = b"HTTP/1.1 103 Early Hints\r\nLocation: /wrong\r\n\r\n"
+    verdict = every_cut(HttpCheck(redirects=1, expect="x"), interim + b"HTTP/1.1 302 Found\r\n\r\n", END)
+    assert verdict.detail == "got 302 Found, want 200-299"
+
+
 @pytest.mark.parametrize("check", [HttpCheck(status=("101",)), HttpCheck(status=("101",), reuse=2)])
 def test_switching_protocols_is_a_final_answer(check: HttpCheck):
     answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello"

@@ -88,6 +88,13 @@ async def test_certificates_are_verified_unless_told_otherwise(nginx: Nginx):
     assert (await asked(blind, nginx.https)).outcome is Outcome.PASS
 
 
+async def test_a_certificate_must_last_as_long_as_asked(nginx: Nginx):
+    brief = HttpCheck(path="/healthz", tls=replace(nginx.certified.tls, min_days=1))
+    assert (await asked(brief, nginx.https)).outcome is Outcome.PASS
+    verdict = await asked(replace(brief, tls=replace(nginx.certified.tls, min_days=1_000_000)), nginx.https)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TLS)
+
+
 async def test_the_name_for_tls_is_the_host_if_it_has_none_of_its_own(nginx: Nginx):
     trusted = replace(nginx.certified.tls, server_name=None)
     check = HttpCheck(path="/healthz", host="localhost.test", tls=trusted)

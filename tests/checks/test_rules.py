@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from checks import rules
 from checks.http_request import followed, name_of
+from healthd.check import Tls
 from healthd.registry import check_class, names
 
 
 def rule_of(kind: str, option: str) -> Any:
-    (field,) = [f for f in dataclasses.fields(check_class(kind)) if f.name == option]
+    owner = Tls if kind == "tls" else check_class(kind)
+    (field,) = [f for f in dataclasses.fields(owner) if f.name == option]
     return field.metadata["rule"]
 
 
@@ -36,6 +38,11 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("http", "host", "", "must be a name or address"),
     ("http", "host", "bücher.example", "xn--"),
     ("http", "host", "a\r\nb", "must be a name or address"),
+    ("http", "host", "2001:db8::1", "must be a name or address"),
+    ("http", "host", "a:b", "must be a name or address"),
+    ("http", "host", ":80", "must be a name or address"),
+    ("http", "host", "a..b", "must be a host name"),
+    ("http", "host", "x" * 64 + ".example", "must be a host name"),
     ("http", "headers", (("A b", "c"),), "'A b' is not the name of a header"),
     ("http", "headers", (("A", "b\r\nC: d"),), "A must not contain control characters"),
     ("http", "headers", (("Host", "x"),), "use the option `host`"),
@@ -59,6 +66,11 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("tcp", "expect_hex", "gg", "pairs of hex digits"),
     ("tcp", "max_bytes", 0, "must be 1 to"),
     ("udp", "payload", b"x" * 65508, "must fit into one datagram of 65507 bytes, got 65508"),
+    ("tls", "server_name", "", "must be a host name"),
+    ("tls", "server_name", ".example", "must be a host name"),
+    ("tls", "server_name", "a b", "must be a host name in ASCII"),
+    ("tls", "min_days", -1, "must not be negative, got -1"),
+    ("tls", "alpn", ("",), "'' is not the name of an application protocol"),
     ("ping", "size", 65508, "must be 0 to 65507"),
     ("ping", "count", 0, "must be 1 to 100"),
     ("dns", "name", "a..b", "'a..b' is not a domain name"),
@@ -101,6 +113,10 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("http", "headers", (("X-A", "b\tc ä"), ("Connection", "Upgrade"))),
     ("http", "method", "PROPFIND"),
     ("http", "status", ("2xx", "3XX", " 404 ", "500 - 503")),
+    ("http", "host", "10.0.0.1"),
+    ("http", "host", "a_b.example.:80"),
+    ("tls", "server_name", "2001:db8::1"),
+    ("tls", "server_name", "www.example.com."),
     ("tcp", "expect_hex", ""),
     ("tcp", "expect_hex", "00:Xf aX\nXX"),
     ("dns", "name", "."),
@@ -114,6 +130,11 @@ RIGHT: list[tuple[str, str, Any]] = [
 @pytest.mark.parametrize(("kind", "option", "value"), RIGHT)
 def test_a_right_value_is_kept_as_it_is(kind: str, option: str, value: Any):
     assert rule_of(kind, option)(value) == value
+
+
+def test_a_key_needs_its_certificate():
+    with pytest.raises(ValueError, match="key_file needs cert_file"):
+        Tls(key_file="/k")
 
 
 def test_every_default_passes_its_own_rule():
