@@ -67,6 +67,7 @@ class LocalProber:
         self._entries: dict[int, Entry] = {}
         self._wheel: Wheel[Entry] = Wheel()
         self._waiting: deque[Entry] = deque()
+        self._unasked: list[Entry] = []
         self._batch: list[Observation] = []
         self._tally = Tally(clock())
         self._why_stalled = ""
@@ -92,6 +93,7 @@ class LocalProber:
                 entry.rewatch(probe.watches)
                 entry.probe = probe
             else:
+                self._unasked.append(entry)
                 self._schedule(entry, entry.rhythm.soon(now))
         self._entries = entries
         self._engine.contexts.recheck()
@@ -215,7 +217,8 @@ class LocalProber:
             self._sink.observed(batch)
         now = self._clock()
         if now >= self._tally.due:
-            self._sink.summarised(self._tally.summary(now, self._engine.flying))
+            self._unasked = [entry for entry in self._unasked if not (entry.reached or entry.gone)]
+            self._sink.summarised(self._tally.summary(now, self._engine.flying, len(self._unasked)))
 
     def _rest(self) -> None:
         """Sleep until the next thing that is due."""

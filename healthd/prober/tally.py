@@ -32,8 +32,8 @@ class Tally:
             case Outcome.INCONCLUSIVE:
                 self.inconclusive += 1
 
-    def summary(self, now: float, in_flight: int) -> Summary:
-        """The totals; begins the next."""
+    def summary(self, now: float, in_flight: int, unasked: int) -> Summary:
+        """The totals; begins the next. unasked: probes without any verdict yet."""
         late = sorted(self.lateness)
         summary = Summary(
             now,
@@ -45,6 +45,7 @@ class Tally:
             _quantile(late, 0.5),
             _quantile(late, 0.99),
             self.stalls,
+            unasked,
         )
         self._reset(now)
         return summary

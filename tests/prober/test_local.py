@@ -290,3 +290,26 @@ async def test_observations_of_one_turn_come_in_one_batch():
         await on.prober.hurry([one.id for one in probes])
         await on.until(lambda: len(on.book.observations) == len(probes))
         assert len(on.book.batches) <= 3
+
+
+async def test_a_summary_says_how_many_were_not_asked_yet(server):
+    """An inconclusive verdict is an answer; one that is under way is not."""
+
+    def unable(_target):
+        raise Inconclusive("no file")
+        yield
+
+    with servers.serving(servers.silent) as silent:
+        async with stage() as on:
+            wanted = [
+                probe(1, Line(), server.target, interval=NEVER, health=UP),
+                probe(2, Steps(unable), server.target, interval=NEVER),
+                probe(3, Line(), silent.target, interval=NEVER, timeout=NEVER),
+            ]
+            await on.prober.assign(wanted)
+            await on.until(lambda: on.book.total("passed") and on.book.total("inconclusive"))
+            assert on.book.summaries[-1].unasked == 1
+            await on.prober.assign(wanted[:2])
+            summaries = len(on.book.summaries)
+            await on.until(lambda: len(on.book.summaries) > summaries)
+            assert on.book.summaries[-1].unasked == 0
