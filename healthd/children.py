@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import healthd
-from healthd.privileges import Capabilities, lending
+from healthd.privileges import Capabilities, Capability, lending, using
 
 Log = Callable[[str], None]
 
 _START = "import sys; sys.path[:] = sys.argv.pop(1).split(':'); from {0} import main; main(sys.argv[1:])"
 _LONGEST_LINE = 4096
+_TO_KILL = frozenset({Capability.KILL})
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID")
 
 
@@ -52,11 +53,15 @@ class Child:
         until = time.monotonic() + patience
         while self._process.poll() is None and time.monotonic() < until:
             time.sleep(0.001)
-        self._process.kill()
-        status = self._process.wait()
-        self._lines.close()
         self.control.close()
-        return how_it_ended(status)
+        try:
+            with using(_TO_KILL):
+                self._process.kill()
+            return how_it_ended(self._process.wait())
+        except PermissionError:
+            return "is another user's and could not be killed (needs CAP_KILL)"
+        finally:
+            self._lines.close()
 
     async def leave(self, patience: float) -> None:
         """Close its control socket, which asks it to end; kill it after `patience` seconds."""

@@ -28,6 +28,7 @@ from enum import IntEnum
 class Capability(IntEnum):
     """The capabilities that healthd has a use for, by the kernel's numbers (include/uapi/linux/capability.h)."""
 
+    KILL = 5
     SETGID = 6
     SETUID = 7
     SETPCAP = 8
@@ -47,6 +48,7 @@ LENT: Capabilities = frozenset(
     {
         Capability.NET_RAW,
         Capability.NET_ADMIN,
+        Capability.KILL,
         Capability.SETUID,
         Capability.SETGID,
         Capability.SETPCAP,
@@ -54,7 +56,7 @@ LENT: Capabilities = frozenset(
         Capability.SYS_NICE,
     }
 )
-"""All that a director may have to lend to its probers and runners, see `needed`."""
+"""All that a director may have to lend to its probers and runners, see `needed`, or to use for them itself (KILL)."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
@@ -97,14 +99,17 @@ def confine(
     account = None if user is None else _account(user)
     if netns is not None:
         enter_namespace(netns)
-    had = permitted()
-    _cut_bounding_set(keep | reserve)
-    if account is not None:
-        _become(account)
-    kept = keep & had
-    _set_capabilities(permitted=kept | (reserve & had), effective=kept, inheritable=kept)
-    _set_ambient(kept)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    kept = keep & permitted()
+    kept_back = reserve & permitted()
+    try:
+        _cut_bounding_set(keep | reserve)
+        if account is not None:
+            _become(account)
+        _set_capabilities(permitted=kept | kept_back, effective=kept, inheritable=kept)
+        _set_ambient(kept)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    except OSError as error:
+        raise PrivilegeError(f"cannot give up what is not needed: {error.strerror}") from None
     return kept
 
 
@@ -135,6 +140,18 @@ def lending(wanted: Capabilities) -> Iterator[None]:
     finally:
         _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
         _raise_ambient(ambient)
+        _write_capabilities(before)
+
+
+@contextmanager
+def using(wanted: Capabilities) -> Iterator[None]:
+    """While this is open, this thread itself has `wanted`, as far as we have it permitted."""
+    before = _read_capabilities()
+    used = _mask(wanted) & before.permitted
+    _write_capabilities(_Sets(before.effective | used, before.permitted, before.inheritable))
+    try:
+        yield
+    finally:
         _write_capabilities(before)
 
 

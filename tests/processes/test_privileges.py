@@ -185,6 +185,29 @@ told = {"kept": sorted(kept), "own": own(), "plain": plain, "lent": lent, "raw":
 
 
 @root_only
+@pytest.mark.parametrize(
+    ("reserve", "how"), [("LENT", "was killed by SIGKILL"), ("LENT - {Capability.KILL}", "CAP_KILL")]
+)
+def test_a_lowered_director_can_end_a_hung_runner_of_another_user_if_it_may(reserve: str, how: str) -> None:
+    told = in_child(f"""
+import asyncio
+from healthd.children import start
+lower(keep=DIRECTOR, reserve={reserve})
+async def main():
+    lend = needed(user="nobody", netns=None, keep=RUNNER)
+    child = start("healthd.runner.child", ["1", "nobody", ""], name="runner", lend=lend, small=True, log=print)
+    await asyncio.get_running_loop().sock_recv(child.control, 10)
+    subprocess.run(["/bin/kill", "-STOP", str(child.pid)], check=True)
+    ended = child.end()
+    subprocess.run(["/bin/kill", "-KILL", str(child.pid)])
+    return {{"ended": ended, "own": own()}}
+told = asyncio.run(main())
+""")
+    assert how in str(told["ended"])
+    assert told["own"]["Eff"] == NET_ADMIN
+
+
+@root_only
 def test_a_lowered_director_that_is_root_starts_hooks_that_are_root() -> None:
     told = in_child("""
 lower(keep=DIRECTOR, reserve=LENT)
