@@ -78,6 +78,7 @@ class Channel(Protocol):
 class Attempt:
     """One probe in flight. started, deadline: monotonic seconds. stalled: the engine's total when it began.
 
+    waiting: what has not come, if there is no channel that knows.
     optional: it waits for what need not come (`Receive.optional`). overseen: the runner keeps its deadline.
     """
 
@@ -99,6 +100,7 @@ class Attempt:
         "started",
         "timeout",
         "trace",
+        "waiting",
     )
 
     def __init__(self, question: Question, timeout: float, owner: Any, trace: Recorder | None) -> None:
@@ -113,6 +115,7 @@ class Attempt:
         self.sent = 0
         self.received = 0
         self.keep = False
+        self.waiting = "no answer"
         self.optional = False
         self.overseen = False
         self.conversation: Conversation | None = None
@@ -124,7 +127,7 @@ class Attempt:
 def late_detail(attempt: Attempt) -> str:
     """What a timeout says: what has not come, within what, and how far it went."""
     channel = attempt.channel
-    missing = "no answer" if channel is None else channel.waiting_for()
+    missing = attempt.waiting if channel is None else channel.waiting_for()
     facts = []
     if attempt.connected:
         facts.append(f"connected after {span(attempt.connected - attempt.started)}")

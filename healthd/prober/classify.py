@@ -83,10 +83,11 @@ def came_back(code: int, doing: str) -> CheckFailed | Inconclusive:
 def tls_failure(error: ssl.SSLError) -> CheckFailed:
     """What an error of a TLS handshake or record means, in readable words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return CheckFailed(Reason.TLS, f"certificate not accepted: {error.verify_message.rstrip('.')}")
+        why: str = getattr(error, "verify_message", None) or str(error)
+        return CheckFailed(Reason.TLS, f"certificate not accepted: {why.rstrip('.')}")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return CheckFailed(Reason.TLS, "connection closed during TLS")
-    name = error.reason or ""
+    name: str = getattr(error, "reason", None) or ""  # missing where a library made the exception itself
     words = _TLS_WORDS.get(name) or name.lower().replace("_", " ") or str(error)
     return CheckFailed(Reason.TLS, f"TLS: {words}")
 

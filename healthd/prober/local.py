@@ -18,7 +18,7 @@ from healthd.prober.attempt import Attempt
 from healthd.prober.base import Observation, Probe, Runner, Sink
 from healthd.prober.engine import Engine, Result
 from healthd.prober.fold import IDLE, Entry, pass_of
-from healthd.prober.pulse import Pulse
+from healthd.prober.pulse import Pulse, asleep
 from healthd.prober.rhythms import rhythms_for
 from healthd.prober.tally import Tally
 from healthd.prober.wheel import Wheel
@@ -40,8 +40,9 @@ class LocalProber:
     """A `Prober` in the running asyncio loop; make it inside one.
 
     in_flight: most probes at once; more wait their turn. seed: of the spread of probes, drawn if None. clock: monotonic
-    seconds. netns: network namespace this process is in, None for the one it was started in. on_bug: called with a text
-    when a check raised what it must not. freeze: take the assignment out of the garbage collector's sight.
+    seconds. suspended: seconds this machine has slept so far. netns: network namespace this process is in, None for the
+    one it was started in. on_bug: called with a text when a check raised what it must not. freeze: take the assignment
+    out of the garbage collector's sight.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LocalProber:
         in_flight: int = 4096,
         seed: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        suspended: Callable[[], float] = asleep,
         netns: str | None = None,
         on_bug: Callable[[str], None] | None = None,
         freeze: bool = True,
@@ -72,7 +74,7 @@ class LocalProber:
         self._tally = Tally(clock())
         self._why_stalled = ""
         self._open = True
-        self._pulse = Pulse(self._engine.fileno(), self._turn, clock)
+        self._pulse = Pulse(self._engine.fileno(), self._turn, clock, suspended)
         self._pulse.wake_by(self._tally.due)
 
     # --- Prober ---

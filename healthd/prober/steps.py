@@ -143,6 +143,7 @@ def run(engine: Engine, attempt: Attempt, step: Run) -> Wait:
         else:
             engine.resume(attempt, how)
 
+    attempt.waiting = "the program did not end"
     attempt.cancel = engine.runner.run(step, deadline - engine.clock(), done)
     return WAIT
 
