@@ -30,6 +30,7 @@ from healthd.ipvs.codec import select_service
 from healthd.ipvs.codec_globals import parse_daemon, parse_timeouts
 from healthd.ipvs.netlink import Channel, DumpRefused, Listing
 from healthd.ipvs.rows import DestRows, Interned, ServiceRows
+from healthd.ipvs.rules import key_fault
 from healthd.ipvs.uapi import Command
 from healthd.ipvs.wire import messages
 from healthd.model import DestKey, ServiceKey, SyncDaemon, Timeouts
@@ -57,7 +58,8 @@ async def read_services(
         empty = partial(ServiceRows, counters)
         return await _settled(channel, Command.GET_SERVICE, b"", empty, "the services")
     rows = ServiceRows(counters)
-    for answer in await channel.query([(Command.GET_SERVICE, select_service(key)) for key in only]):
+    possible = [key for key in only if key_fault(key) is None]
+    for answer in await channel.query([(Command.GET_SERVICE, select_service(key)) for key in possible]):
         if isinstance(answer, bytes):
             rows.row(answer)
         elif answer != errno.ESRCH:

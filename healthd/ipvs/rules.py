@@ -59,13 +59,13 @@ def fault(op: Op) -> Fault | None:
     """The fault of an operation that no table can accept, or None."""
     match op:
         case AddService(service, spec) | SetService(service, spec):
-            return _key_fault(service) or _service_fault(service, spec)
+            return key_fault(service) or _service_fault(service, spec)
         case DelService(service):
-            return _key_fault(service)
+            return key_fault(service)
         case AddDest(service, dest, dest_spec) | SetDest(service, dest, dest_spec):
-            return _key_fault(service) or _port_fault(dest) or _dest_fault(service, dest, dest_spec)
+            return key_fault(service) or _port_fault(dest) or _dest_fault(service, dest, dest_spec)
         case DelDest(service, dest):
-            return _key_fault(service) or _port_fault(dest)
+            return key_fault(service) or _port_fault(dest)
         case SetTimeouts(timeouts):
             return _timeouts_fault(timeouts)
         case StartSync(daemon):
@@ -84,7 +84,8 @@ def _name_fault(what: str, name: str) -> Fault | None:
     return Fault(errno.EINVAL, f"{what} {name!r} is not 1..{MAX_NAME} ASCII characters without a space")
 
 
-def _key_fault(key: ServiceKey) -> Fault | None:
+def key_fault(key: ServiceKey) -> Fault | None:
+    """The fault of a key that no service can have, or None."""
     if isinstance(key, FwmarkKey):
         return _outside("firewall mark", key.fwmark, 1, MAX_U32)
     return _outside("port", key.port, 0, MAX_PORT) or _zone_fault(key.address)

@@ -38,6 +38,12 @@ async def test_some_services_can_be_read_and_those_missing_are_not_in_the_answer
         assert some == {key: whole[key] for key in only if key in whole}
 
 
+async def test_a_service_that_cannot_exist_does_not_exist(place):
+    await place.do(*FILL)
+    impossible = [FwmarkKey(Family.IPV4, 0), AddressKey(Protocol.TCP, ip_address("10.0.0.1"), 70000)]
+    assert set((await place.table.snapshot([*impossible, WEB])).services) == {WEB}
+
+
 async def test_many_services_can_be_read_by_key(place):
     keys = [FwmarkKey(Family.IPV4, mark) for mark in range(1, 301)]
     await place.do(*(AddService(key, RR) for key in keys[::2]))

@@ -113,6 +113,7 @@ async def test_an_unknown_scheduler_or_engine_names_the_module_to_load(place):
     ]
     answers = await place.table.apply(wanted)
     assert [answer and answer.code for answer in answers] == [errno.ENOENT, errno.ENOENT, None, errno.ENOENT]
+    assert not any(answer.is_conflict for answer in answers if answer)
     assert "modprobe ip_vs_nosuch" in str(answers[0])
     assert "ip_vs_pe_nosuch" in str(answers[1])
     assert (await place.table.snapshot()).services[WEB].spec == RR
