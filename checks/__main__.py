@@ -163,4 +163,7 @@ def _line(kind: str, target: Target, verdict: Verdict, transcript: Transcript) -
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell tells of SIGINT
