@@ -217,6 +217,28 @@ async def test_a_fallback_that_is_no_longer_configured_is_told_out_when_its_row_
     assert Kind.FALLBACK_OFF in scenario.kinds()
 
 
+async def test_a_service_that_went_with_its_fallback_in_begins_anew_when_it_is_declared_again():
+    www = service(real(A), fallback=True)
+    scenario = await serving(www)
+    await scenario.hears({A: FAIL})
+    await scenario.configure(config())
+    scenario.told()
+    await scenario.configure(config(www))
+    await scenario.hears({A: PASS})
+    assert scenario.kinds() == [Kind.SERVICE_ADDED, Kind.SERVER_UP]
+
+
+async def test_a_configuration_is_in_force_once_its_call_returns_and_not_before():
+    scenario = await started()
+    waiting = asyncio.create_task(scenario.director.configure(config(service(real(A, unchecked=True)))))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert await scenario.rows() is None
+    await scenario.turn()
+    await waiting
+    assert await scenario.rows() == {A: 10}
+
+
 async def test_of_several_configurations_that_wait_the_last_is_taken_and_all_are_answered():
     scenario = await started(service(real(A)))
     waiting = [

@@ -12,7 +12,7 @@ from healthd.ipvs.memory import MemoryTable
 from healthd.model import Timeouts
 from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest, SetTimeouts
 from healthd.prober.base import Summary
-from tests.director.scenario import serving, started
+from tests.director.scenario import Scenario, serving, started
 from tests.support.builders import (
     DNS,
     FAIL,
@@ -373,7 +373,10 @@ async def test_something_on_the_way_to_a_server_makes_its_probes_hurry():
 
 
 async def test_the_first_round_is_over_once_every_probe_has_a_verdict():
-    scenario = await started(service(real(A)))
+    scenario = Scenario()
+    scenario.director.summarised(Summary(scenario.now, unasked=0))
+    assert not scenario.director.first_round.is_set()
+    await scenario.configure(config(service(real(A))))
     scenario.director.summarised(Summary(scenario.now - 1, unasked=0))
     scenario.director.summarised(Summary(scenario.now + 1, unasked=1))
     assert not scenario.director.first_round.is_set()

@@ -80,6 +80,16 @@ async def test_a_table_is_asked_again_with_back_off_up_to_half_a_minute():
     assert tries == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5, 91.5, 121.5]
 
 
+async def test_a_start_reads_the_table_once_and_a_reload_only_what_is_new():
+    table = Asked()
+    scenario = await started(service(real(A)), table=table)
+    assert table.asked == 1
+    await scenario.configure(config(service(real(A), real(B))))
+    assert table.asked == 1
+    await scenario.configure(config(service(real(A)), service(real(A), key=MAIL, name="mail")))
+    assert table.asked == 2
+
+
 async def test_a_service_that_could_only_be_read_late_is_read_once():
     table = Asked(unavailable=GONE)
     scenario = await started(service(real(A)), table=table)

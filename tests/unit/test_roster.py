@@ -128,6 +128,13 @@ def test_observations_of_what_is_no_longer_asked_are_dropped():
     assert roster.transitions == {}
 
 
+def test_the_addresses_of_servers_that_are_down_are_missing():
+    roster = roster_of(service(real(A), real(B)), weight=10)
+    assert roster.missing() == set()
+    hear(roster, FAIL)
+    assert roster.missing() == {A.address}
+
+
 # --- certainty --------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +143,12 @@ def test_people_hear_of_the_third_inconclusive_verdict_in_a_row_and_then_of_the_
     told = [len(hear(roster, verdict).certainty) for verdict in (UNSURE, UNSURE, UNSURE, UNSURE, UNSURE, PASS, PASS)]
     assert told == [0, 0, 1, 0, 0, 1, 0]
     assert roster.phase(REF) is UP
+
+
+def test_three_are_enough_for_people_to_hear_of_the_answer_too():
+    roster = roster_of(service(real(A)), weight=10)
+    told = [len(hear(roster, verdict).certainty) for verdict in (UNSURE, UNSURE, UNSURE, FAIL)]
+    assert told == [0, 0, 1, 1]
 
 
 def test_an_answer_breaks_the_row_of_inconclusive_ones():
