@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from healthd.check import AsyncCheck, Binding, BoundCheck, Check, Target, Tls
 from healthd.config.decode import At, Key, Layer, Report, Told, build, decode, keys_of, missing, take
 from healthd.config.files import unfit_certificate, unusable
 from healthd.config.kinds import spoken
-from healthd.config.options import Unsupported, option_keys
+from healthd.config.options import Unsupported, construct, option_keys
 from healthd.config.problems import nearest
 from healthd.config.schema import CheckPlan
 from healthd.config.tables import ELSEWHERE_OF_CHECK, CheckTable, Given
@@ -179,12 +178,10 @@ def _cadence(table: CheckTable, report: Report) -> Cadence | None:
 
 
 def _instance(cls: CheckClass, layer: Layer, report: Report) -> Check | AsyncCheck | None:
-    options = {name: layer.values[name] for name in option_keys(cls) if name in layer.values}
+    made: Callable[..., Check | AsyncCheck] = cls
     try:
-        return cls(**options)
-    except ValueError as error:
-        named = [word for word in re.findall(r"\w+", str(error)) if word in options]
-        report.error(layer.where(named[0]) if named else layer.at, f"{error}", on_key=not named)
+        return construct(made, layer, report)
+    except Told:
         return None
 
 

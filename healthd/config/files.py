@@ -50,8 +50,6 @@ def no_account(find: Callable[[str], object], what: str, name: str | None) -> st
 
 def unfit_certificate(tls: Tls) -> tuple[str, str] | None:
     """Which option of TLS names files that cannot be loaded, and why; None if all can."""
-    if tls.key_file is not None and tls.cert_file is None:
-        return "key_file", "it needs the certificate too, as cert_file"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca_file is not None:

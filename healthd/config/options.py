@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
+import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from healthd.check import Tls
-from healthd.config.decode import At, Key, Kind, Report, Told, Unfit, decode, plain
-from healthd.config.kinds import MAX_U32, any_text, either, flag, many, number, words
+from healthd.config.decode import At, Key, Kind, Layer, Report, Told, Unfit, decode, plain
+from healthd.config.kinds import any_text, either, flag, many, words
 
 
 class Unsupported(TypeError):
     """A check has an option of a type that the configuration cannot express: a mistake of the check's author."""
 
 
-@cache
-def option_keys(check: type[Any]) -> Mapping[str, Key]:
+T = TypeVar("T")
+
+
+def option_keys(check: Callable[..., Any]) -> Mapping[str, Key]:
     """The keys of a check's own options. Raises Unsupported."""
+    return _option_keys(check)
+
+
+@cache
+def _option_keys(check: Any) -> Mapping[str, Key]:
     hints = get_type_hints(check)
     return {f.name: _key(check, f, hints[f.name]) for f in dataclasses.fields(check) if "doc" in f.metadata}
 
@@ -43,6 +51,20 @@ def _key(check: type[Any], field: dataclasses.Field[Any], hint: Any) -> Key:
 
 def _ruled(kind: Kind[Any], rule: Any) -> Kind[Any]:
     return Kind(kind.expects, lambda value, at, report: rule(kind.take(value, at, report)), kind.choices)
+
+
+def construct(cls: Callable[..., T], layer: Layer, report: Report) -> T:
+    """A check (or TLS) of the options that a layer has. Told if they do not go together: the class says so.
+
+    A ValueError of the class stands at the first option it names, at the table if it names none that was given.
+    """
+    options = {name: layer.values[name] for name in option_keys(cls) if name in layer.values}
+    try:
+        return cls(**options)
+    except ValueError as error:
+        named = [word for word in re.findall(r"\w+", str(error)) if word in options]
+        report.error(layer.where(named[0]) if named else layer.at, str(error), on_key=not named)
+        raise Told from None
 
 
 def kind_of(hint: Any) -> Kind[Any]:
@@ -79,6 +101,14 @@ def _whole(value: object) -> int:
     return value
 
 
+def _number(value: object) -> float:
+    if type(value) is int:
+        return float(value)
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise Unfit
+    return value
+
+
 def _word(value: object) -> str:
     """A text; also a whole number, as one would write statuses and exit codes."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -93,12 +123,15 @@ def _bytes(value: object) -> bytes:
         case str():
             return value.encode()
         case {"hex": str(digits), **rest} if not rest:
-            return bytes.fromhex(digits)
+            try:
+                return bytes.fromhex(digits)
+            except ValueError:
+                raise Unfit("these are not pairs of hex digits") from None
         case {"base64": str(digits), **rest} if not rest:
             try:
                 return base64.b64decode(digits, validate=True)
-            except binascii.Error as error:
-                raise Unfit(str(error)) from None
+            except ValueError:
+                raise Unfit("this is not base64") from None
         case _:
             raise Unfit
 
@@ -122,14 +155,14 @@ def _tls(value: object, at: At, report: Report) -> Tls | None:
     layer = decode(option_keys(Tls), value, at, report)
     if layer.bad or len(layer.values) < len(value):
         raise Told
-    return Tls(**layer.values)
+    return construct(Tls, layer, report)
 
 
 _TABLE = either("a table of texts", _pairs)
 _SIMPLE: Mapping[Any, Kind[Any]] = {
     str: any_text,
     int: plain("a whole number", _whole),
-    float: number(-MAX_U32, MAX_U32),
+    float: plain("a number", _number),
     bool: flag,
     bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes),
     tuple[str, ...]: many(plain("a text", _word), "a text or a list of texts"),
