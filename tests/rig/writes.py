@@ -6,6 +6,7 @@ destinations or timeouts. So a test can say that nothing was written, not just t
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections import Counter
@@ -47,8 +48,7 @@ def counted() -> Iterator[Writes]:
     events, instance = TRACING / "kprobe_events", TRACING / "instances" / NAME
     if not events.exists():
         pytest.skip("this kernel has no kprobes")
-    with events.open("a") as file:
-        file.write(f"p:{NAME}/write ip_vs_genl_set_cmd\n")
+    _append(events, f"p:{NAME}/write ip_vs_genl_set_cmd")
     instance.mkdir()
     switch = instance / "events" / NAME / "write" / "enable"
     switch.write_text("1")
@@ -57,5 +57,13 @@ def counted() -> Iterator[Writes]:
     finally:
         switch.write_text("0")
         instance.rmdir()
-        with events.open("a") as file:
-            file.write(f"-:{NAME}/write\n")
+        _append(events, f"-:{NAME}/write")
+
+
+def _append(events: Path, line: str) -> None:
+    """Add or take away one probe. Without O_APPEND all others would go; Python's mode "a" seeks, which fails here."""
+    descriptor = os.open(events, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
