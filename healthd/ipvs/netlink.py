@@ -28,6 +28,7 @@ from healthd.ipvs.wire import (
     OVERRUN,
     errno_at,
     headers,
+    kinds,
     message,
     messages,
     sequence_of,
@@ -199,7 +200,7 @@ def _answer(datagram: bytes) -> int | bytes:
 def _inspect(datagram: bytes) -> tuple[bool, bool]:
     """Whether a datagram of a list has rows, and whether the list ends with it."""
     rows = False
-    for kind, flags, start in headers(datagram):
+    for kind, flags, start in kinds(datagram):
         if flags & DUMP_INTERRUPTED or kind == OVERRUN:
             raise AnswersLost
         if kind in (DONE, ERROR):

@@ -20,7 +20,7 @@ HEADER = Struct("=IHHIIBBH")
 _NLMSG = Struct("=IHHII")
 _ATTRIBUTE = Struct("=HH")
 _U16, _U32 = Struct("=HHHxx"), Struct("=HHI")
-_ERRNO = Struct("=i")
+_ERRNO, _SIZE = Struct("=i"), Struct("=I")
 NLMSG_SIZE = _NLMSG.size
 GENL_SIZE = HEADER.size
 _VERSION = 1
@@ -83,24 +83,31 @@ def message(family: int, command: int, flags: int, sequence: int, payload: bytes
 
 def sequence_of(datagram: bytes) -> int:
     """Number of the request that a datagram answers: the kernel never mixes answers in one. Raises Malformed."""
-    return _header_at(datagram, 0)[3]
+    if len(datagram) < NLMSG_SIZE:
+        raise Malformed(f"a datagram of {len(datagram)} bytes")
+    return int(_NLMSG.unpack_from(datagram)[3])
 
 
 def headers(datagram: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
     """Type, flags and offset of every message of a datagram. Raises Malformed if one is cut off."""
     length = len(datagram)
     while start < length:
-        size, kind, flags, _, _ = _header_at(datagram, start)
+        if start + NLMSG_SIZE > length:
+            raise Malformed(f"netlink header at {start} in a datagram of {length}")
+        size, kind, flags, _, _ = _NLMSG.unpack_from(datagram, start)
         if size < NLMSG_SIZE or start + size > length:
             raise Malformed(f"netlink message of {size} bytes at {start} in a datagram of {length}")
         yield kind, flags, start
         start += (size + 3) & ~3
 
 
-def _header_at(datagram: bytes, start: int) -> tuple[int, int, int, int, int]:
-    if start + NLMSG_SIZE > len(datagram):
-        raise Malformed(f"netlink header at {start} in a datagram of {len(datagram)}")
-    return _NLMSG.unpack_from(datagram, start)
+def kinds(datagram: bytes) -> Iterator[tuple[int, int, int]]:
+    """As `headers`, but one stands for all if all messages are of one size, type and flags, as rows mostly are."""
+    size = _SIZE.unpack_from(datagram)[0] if len(datagram) >= NLMSG_SIZE else 0
+    count = len(datagram) // size if size >= NLMSG_SIZE and size % 4 == 0 else 0
+    if count * size == len(datagram) and all(datagram[at::size] == datagram[at : at + 1] * count for at in range(8)):
+        return headers(datagram[:size])
+    return headers(datagram)
 
 
 def messages(datagram: bytes, start: int = 0) -> Iterator[Message]:

@@ -26,7 +26,7 @@ from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.module import load_module
 from healthd.ipvs.namespace import NamespaceMissing, in_namespace, namespace_identity, namespace_path
 from healthd.ipvs.netlink import WINDOW, AnswersLost, Channel, DumpRefused, FamilyMissing, NoAnswer, open_channel
-from healthd.ipvs.wire import Malformed, attribute, attributes, headers, message, messages, sequence_of
+from healthd.ipvs.wire import Malformed, attribute, attributes, headers, kinds, message, messages, sequence_of
 
 GET_FAMILY = 3
 FAMILY_ID, FAMILY_NAME = 1, 2
@@ -227,6 +227,17 @@ def test_bytes_that_are_cut_off_are_malformed():
             list(messages(whole[:end]))
     with pytest.raises(Malformed):
         attributes(b"\xff\0\1\0")
+
+
+def test_messages_of_one_kind_are_looked_at_once_and_others_one_by_one():
+    one, other = message(CONTROL, 1, 0, 1, attribute(1, b"12345")), message(CONTROL, 1, 2, 1, attribute(1, b"12345"))
+    end = _error(1, 0, kind=3)
+    assert list(kinds(one * 50)) == [(CONTROL, 1, 0)]
+    for datagram in (one + other, one + one + end, end, one + message(CONTROL, 1, 0, 1, b"")):
+        assert list(kinds(datagram)) == list(headers(datagram))
+    for broken in (one * 3 + one[:-4], b"\1\0\0\0" * 4, b"\0" * 16):
+        with pytest.raises(Malformed):
+            list(kinds(broken))
 
 
 # --- families, namespaces, modules ---------------------------------------------------------------------------------
