@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import healthd
@@ -79,31 +80,33 @@ def start(module: str, arguments: Sequence[str], *, name: str, lend: Capabilitie
     small: nothing but the standard library and healthd itself can be imported, and nothing is read at start. Raises
     OSError. Needs a running loop, in which `log` gets the lines it writes.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    reading, writing = os.pipe()
     flags = ["-I", "-S"] if small else ["-P"]
-    command = [sys.executable, *flags, "-c", _START.format(module), _path(small), str(theirs.fileno()), *arguments]
-    try:
+    with ExitStack() as ours_too, ExitStack() as theirs:
+        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours_too.callback(control.close)
+        theirs.callback(far.close)
+        reading, writing = os.pipe()
+        ours_too.callback(os.close, reading)
+        theirs.callback(os.close, writing)
+        command = [sys.executable, *flags, "-c", _START.format(module), _path(small), str(far.fileno()), *arguments]
         with lending(lend):
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                cwd="/",
-                env={key: value for key, value in os.environ.items() if key not in _NOT_FOR_CHILDREN},
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-    except OSError:
-        ours.close()
-        os.close(reading)
-        raise
-    finally:
-        theirs.close()
-        os.close(writing)
-    ours.setblocking(False)
-    return Child(process, ours, LineReader(reading, lambda line: log(f"{name}: {line}")))
+            process = _popen(command, far.fileno(), writing)
+        ours_too.pop_all()
+    control.setblocking(False)
+    return Child(process, control, LineReader(reading, lambda line: log(f"{name}: {line}")))
+
+
+def _popen(command: Sequence[str], control: int, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        cwd="/",
+        env={key: value for key, value in os.environ.items() if key not in _NOT_FOR_CHILDREN},
+        pass_fds=(control,),
+        start_new_session=True,
+    )
 
 
 def _path(small: bool) -> str:

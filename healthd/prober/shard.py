@@ -87,6 +87,7 @@ class Shard:
         self._questions: dict[int, tuple[list[Observation], asyncio.Future[Sequence[Observation]]]] = {}
         self._asked = 0
         self._keeper = self._loop.create_task(self._keep())
+        self._keeper.add_done_callback(_no_bug)
 
     # --- what the prober is told ---
 
@@ -248,6 +249,8 @@ class Shard:
                 await self._tell_all(line)
         except OSError:
             pass  # it has gone, which the line finds and says
+        except Exception as error:  # noqa: BLE001 - a check that cannot be pickled raises what it likes
+            self._lose(f"cannot be told what to ask: {error!r}")
 
     async def _tell_all(self, line: Line) -> None:
         while self._orders or self._stale or self._hurried:
@@ -325,3 +328,9 @@ class Shard:
             raise wire.Malformed("more answers than probes")
         if last and not answer.done():
             answer.set_result(collected)
+
+
+def _no_bug(task: asyncio.Task[None]) -> None:
+    """Have the loop report what ended a task that must not end."""
+    if not task.cancelled():
+        task.result()

@@ -62,14 +62,10 @@ class RunnerProcess:
             await self._until_ready(ready)
         if self._child is None:
             raise Inconclusive(self._why)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            try:
-                socket.send_fds(self._child.control, [wire.ATTACH], [theirs.fileno()])
-            except OSError as error:
-                ours.close()
-                raise Inconclusive(f"{self._name} cannot be reached: {error.strerror}") from None
-        return ours
+        try:
+            return _attached(self._child.control)
+        except OSError as error:
+            raise Inconclusive(f"{self._name} cannot be reached: {error.strerror}") from None
 
     async def close(self) -> None:
         """End it, and with it every script it runs."""
@@ -162,6 +158,17 @@ class RunnerProcess:
         ready, self._ready = self._ready, None
         if ready is not None and not ready.done():
             ready.set_result(None)
+
+
+def _attached(control: socket.socket) -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            socket.send_fds(control, [wire.ATTACH], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+    return ours
 
 
 class RunnerProcesses:

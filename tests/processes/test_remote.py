@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -369,3 +370,31 @@ async def test_probes_count_as_unasked_until_the_process_has_asked_them_once(rig
     assert {one.unasked for one in rig.ear.summaries[1:]} == {1}
     fuse.unlink()
     await until(lambda: rig.ear.summaries[-1].unasked == 0)
+
+
+async def test_a_check_that_cannot_be_told_is_our_fault_and_said(rig: Rig) -> None:
+    @dataclass(frozen=True)
+    class LocalCheck(SaysCheck):
+        """Nobody can import it."""
+
+    await rig.prober.assign([probe(0, LocalCheck()), probe(1, SaysCheck())])
+    await until(lambda: rig.ear.of(0) and rig.ear.of(1))
+    assert rig.ear.of(0)[0].verdict.outcome is Outcome.INCONCLUSIVE
+    assert "cannot be told what to ask" in rig.ear.said(0)
+    assert "LocalCheck" in rig.ear.said(0)
+    assert rig.ear.said(1) == "fine"
+    await rig.prober.assign([probe(2, SaysCheck()), probe(1, SaysCheck())])
+    await until(lambda: rig.ear.said(2) == "fine")
+
+
+async def test_no_descriptor_left_is_our_fault_and_passes(rig: Rig) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(open_files(os.getpid())) + 1, hard))
+    try:
+        await rig.prober.assign([probe(0, SaysCheck())])
+        await until(lambda: rig.ear.of(0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert rig.ear.of(0)[0].verdict.outcome is Outcome.INCONCLUSIVE
+    assert "Too many open files" in rig.ear.of(0)[0].verdict.detail
+    await until(lambda: rig.ear.said(0) == "fine")
