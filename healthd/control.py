@@ -33,15 +33,28 @@ def ask(path: Path, method: str, what: str, timeout: float = 30.0) -> dict[str, 
     try:
         connection.request(method, what)
         response = connection.getresponse()
-        document: dict[str, Any] = json.loads(response.read())
+        body = response.read()
+    except TimeoutError:
+        raise ControlError(f"the daemon on {path} did not answer within {timeout:g} s") from None
     except (FileNotFoundError, ConnectionRefusedError):
         raise ControlError(f"no daemon answers on {path}; is healthd running, and with this control socket?") from None
     except PermissionError:
         raise ControlError(f"no permission to ask the daemon on {path}; be root or in its control group") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ControlError(f"asking the daemon on {path} failed: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise ControlError(f"asking the daemon on {path} failed: {' '.join(str(error).split())}") from None
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        raise ControlError(str(document.get("error", f"the daemon answered {response.status}")))
+    document = _object(body)
+    if response.status != http.client.OK or document is None:
+        said = (document or {}).get("error", f"answered {response.status}, which is no status of healthd's")
+        raise ControlError(f"the daemon on {path}: {said}")
     return document
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """A JSON object; None where it is something else, as from a server that is no healthd."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

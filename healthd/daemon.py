@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd import __version__
-from healthd.api import Actions, ControlSocket, ControlSocketInUse
+from healthd.api import Actions, ControlSocket, ControlSocketUnusable
 from healthd.claims import AlreadyClaimed, Claims
 from healthd.commands import exits
 from healthd.config.load import load
@@ -67,7 +67,7 @@ async def serve(config: Config, options: Options) -> int:
             daemon = await _started(config, options, log, stack)
             await daemon.run()
         return exits.OK
-    except (TableUnavailable, AlreadyClaimed, ControlSocketInUse, OSError) as error:
+    except (TableUnavailable, AlreadyClaimed, ControlSocketUnusable, OSError) as error:
         logger.error("healthd cannot start: %s", error)
         return exits.UNAVAILABLE
     finally:

@@ -1,8 +1,9 @@
-"""The control socket on a real path: whose it is from its first moment on, what it leaves alone, and what it answers."""
+"""The control socket on a real path: whose it is from its first moment, what it leaves alone, what it answers."""
 
 from __future__ import annotations
 
 import asyncio
+import grp
 import json
 import os
 import socket
@@ -82,9 +83,9 @@ async def test_nobody_gets_in_between_bind_and_chmod(tmp_path):
 
     def look() -> None:
         while not over.is_set():
-            for name in os.listdir(tmp_path):
+            for found in tmp_path.iterdir():
                 try:
-                    seen.add(stat.S_IMODE(os.lstat(tmp_path / name).st_mode))
+                    seen.add(stat.S_IMODE(found.lstat().st_mode))
                 except FileNotFoundError:
                     continue
 
@@ -102,8 +103,6 @@ async def test_nobody_gets_in_between_bind_and_chmod(tmp_path):
 
 
 async def test_a_group_is_let_in(tmp_path):
-    import grp
-
     group = grp.getgrgid(os.getgid()).gr_name
     async with serving(tmp_path / "s", group):
         found = (tmp_path / "s").stat()
