@@ -389,7 +389,9 @@ async def test_a_check_that_cannot_be_told_is_our_fault_and_said(rig: Rig) -> No
 
 async def test_no_descriptor_left_is_our_fault_and_passes(rig: Rig) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(open_files(os.getpid())) + 1, hard))
+    next_one = os.dup(0)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + 1, hard))
     try:
         await rig.prober.assign([probe(0, SaysCheck())])
         await until(lambda: rig.ear.of(0))
