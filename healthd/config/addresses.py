@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from healthd.config.decode import Unfit, plain
-from healthd.model import Address, Family, endpoint, family_of
+from healthd.model import Address, Family, family_of
 
 MAX_RANGE = 4096
 
@@ -22,10 +22,6 @@ class Endpoint:
 
     address: Address
     port: int | None = None
-
-    def __str__(self) -> str:
-        """Text as the configuration writes it."""
-        return str(self.address) if self.port is None else endpoint(self.address, self.port)
 
 
 @dataclass(frozen=True, slots=True)

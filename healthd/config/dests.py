@@ -37,17 +37,6 @@ class Frame:
         """The virtual port; 0 for a firewall mark and for every port."""
         return self.key.port if isinstance(self.key, AddressKey) else 0
 
-    @property
-    def virtual(self) -> tuple[str, int]:
-        """Virtual address or mark, and port, as a check is told."""
-        match self.key:
-            case AddressKey(_, address, port):
-                return str(address), port
-            case None:
-                return "", 0
-            case mark:
-                return str(mark.fwmark), 0
-
 
 def read_reals(frame: Frame, report: Report, shared: Shared) -> tuple[RealServer, ...]:
     """Every real server that is right; what is wrong with the others is reported."""
@@ -98,11 +87,16 @@ def _checks(frame: Frame, table: RealTable, report: Report, shared: Shared) -> t
 
 
 def _plan(frame: Frame, ready: Ready, key: DestKey, report: Report) -> CheckPlan | None:
-    if frame.key is None:
-        return None
-    address, port = frame.virtual
+    """One check of one server; a check is told the virtual address or mark, and the port."""
+    match frame.key:
+        case None:
+            return None
+        case AddressKey(_, address, _):
+            virtual = str(address)
+        case mark:
+            virtual = str(mark.fwmark)
     name = frame.table.name or name_of(frame.key)
-    return checks.plan(ready, Binding(name, address, port, key.address, key.port), report)
+    return checks.plan(ready, Binding(name, virtual, frame.port, key.address, key.port), report)
 
 
 def _port_of(frame: Frame, table: RealTable | FallbackTable, report: Report) -> int:

@@ -19,6 +19,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 DAY = 86400.0
+MAX_SECONDS = 1e12
 MAX_U32 = 0xFFFFFFFF
 INTERFACE_LENGTH = 15  # IFNAMSIZ without its zero byte
 SOCKET_LENGTH = 107  # sun_path without its zero byte, unix(7)
@@ -29,6 +30,12 @@ def _text(value: object) -> str:
         raise Unfit
     if "\0" in value:
         raise Unfit("it contains a NUL character")
+    return value
+
+
+def _title(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not 0 < len(value) <= 100:
+        raise Unfit
     return value
 
 
@@ -45,6 +52,7 @@ def _flag(value: object) -> bool:
 
 
 text = plain("a text that is not empty", _text)
+title = plain("a name of 1 to 100 printable characters", _title)
 any_text = plain("a text", _any_text)
 flag = plain("true or false", _flag)
 
@@ -77,7 +85,7 @@ def seconds(value: object) -> float:
         case bool():
             raise Unfit
         case int() | float():
-            if not math.isfinite(value):
+            if not -MAX_SECONDS < value < MAX_SECONDS:
                 raise Unfit
             return float(value)
         case str() if _DURATION.fullmatch(value) and len(value) < 60:

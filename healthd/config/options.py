@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import math
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -21,6 +20,8 @@ class Unsupported(TypeError):
 
 
 T = TypeVar("T")
+
+_HUGE = 1e300  # beyond it a whole number has no float
 
 
 def option_keys(check: Callable[..., Any]) -> Mapping[str, Key]:
@@ -101,12 +102,10 @@ def _whole(value: object) -> int:
     return value
 
 
-def _number(value: object) -> float:
-    if type(value) is int:
-        return float(value)
-    if not isinstance(value, float) or not math.isfinite(value):
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) < _HUGE:
         raise Unfit
-    return value
+    return float(value)
 
 
 def _word(value: object) -> str:

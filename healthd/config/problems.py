@@ -91,6 +91,7 @@ def render(problems: Sequence[Problem], *, color: bool = False) -> str:
     return "\n".join([*blocks, _count(problems)]) + "\n"
 
 
+_WIDTH = 160  # characters of a line of source to show
 _COLORS: Mapping[str, str] = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "caret": "\x1b[1;32m", "end": "\x1b[0m"}
 
 
@@ -100,11 +101,22 @@ def _block(problem: Problem, colors: Mapping[str, str]) -> str:
     if not (problem.span.line and problem.source.strip()):
         return head
     number = str(problem.span.line)
-    source = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in problem.source)
-    before = "".join("\t" if c == "\t" else " " for c in source[: problem.span.column - 1])
+    source, column = _window(problem.source, problem.span.column)
+    before = "".join("\t" if c == "\t" else " " for c in source[: column - 1])
     carets = "^" * max(1, min(problem.span.width, len(source) - len(before)))
     gutter = " " * len(number)
     return f"{head}\n  {number} | {source}\n  {gutter} | {before}{colors.get('caret', '')}{carets}{end}"
+
+
+def _window(source: str, column: int) -> tuple[str, int]:
+    """A line as it can be shown: printable, and of a long one the part around a column. And the column in that."""
+    line = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in source)
+    if len(line) <= _WIDTH:
+        return line, column
+    start = max(0, min(column - 1 - _WIDTH // 3, len(line) - _WIDTH))
+    part = line[start : start + _WIDTH]
+    head, tail = "..." if start else "", "..." if start + _WIDTH < len(line) else ""
+    return f"{head}{part}{tail}", column - start + len(head)
 
 
 def _count(problems: Sequence[Problem]) -> str:

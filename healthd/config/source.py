@@ -142,7 +142,7 @@ def _not_toml(name: str, text: str, error: tomli.TOMLDecodeError) -> Problem:
         case "Invalid value":
             missing = not line[span.column - 1 :].strip()
             why = "a value is missing here" if missing else "not a value; texts stand in quotes"
-        case "Illegal character '\n'":
+        case r"Illegal character '\n'":
             why = "the text is not closed on its line"
         case message if _AGAIN.search(message):
             why, span = "it is declared already", _whole(number, line)

@@ -10,6 +10,7 @@ from healthd.config import addresses
 from healthd.config.addresses import Endpoint, Span
 from healthd.config.decode import At, Kind, Layer, Report, Told, Unfit, build, decode, key, keys_of
 from healthd.config.kinds import (
+    MAX_U32,
     duration,
     flag,
     interface,
@@ -20,6 +21,7 @@ from healthd.config.kinds import (
     number,
     tables,
     text,
+    title,
     whole,
     whole_seconds,
     words,
@@ -166,13 +168,13 @@ class RealTable:
         addresses.reals, "address, with or without a port; a range stands for many servers", required=True
     )
     port: int | None = key(whole(0, 65535), "port; default: the virtual port")
-    name: str = key(text, "name in logs and commands; not for a range", "")
+    name: str = key(title, "name in logs and commands; not for a range", "")
     weight: int = key(WEIGHT, "share of the load; 0 takes no new connections", 1, shown="1")
     forward: Forwarding | None = key(words(FORWARDINGS), "forwarding method; default: that of the service")
     tunnel: Tunnel | None = key(TUNNEL, "kind of tunnel; default: that of the service")
-    upper: int = key(whole(0, 0xFFFFFFFF), "most connections; 0 is no limit", 0, shown="0")
+    upper: int = key(whole(0, MAX_U32), "most connections; 0 is no limit", 0, shown="0")
     lower: int = key(
-        whole(0, 0xFFFFFFFF), "connections below which a server that reached `upper` takes new ones again", 0, shown="0"
+        whole(0, MAX_U32), "connections below which a server that reached `upper` takes new ones again", 0, shown="0"
     )
     admin: Admin = key(
         members(Admin), "`drained`: weight 0; `maintenance`: as if it had failed", Admin.ENABLED, shown='"enabled"'
@@ -188,11 +190,11 @@ class ServiceTable:
     """A virtual service."""
 
     layer: Layer
-    name: str = key(text, "name in logs and commands; default: the virtual address", "")
+    name: str = key(title, "name in logs and commands; default: the virtual address", "")
     virtual: Endpoint | None = key(
         addresses.virtual, "virtual address and port; port 0 is every port and needs `persistent`"
     )
-    fwmark: int | None = key(whole(1, 0xFFFFFFFF), "firewall mark, instead of `virtual`")
+    fwmark: int | None = key(whole(1, MAX_U32), "firewall mark, instead of `virtual`")
     family: Family = key(words(FAMILIES), "address family of a firewall mark", Family.IPV4, shown='"ipv4"')
     protocol: Protocol = key(words(PROTOCOLS), "transport protocol of `virtual`", Protocol.TCP, shown='"tcp"')
     scheduler: str = key(kernel_name, "scheduler of the kernel", "wlc", shown='"wlc"')
@@ -236,7 +238,7 @@ class CheckTable:
 
     layer: Layer
     type: str = key(_NAME_OF_CHECK, "what to ask: the name of a check", required=True)
-    label: str = key(text, "what a real server's check calls this one by; default: its type", "")
+    label: str = key(title, "what a real server's check calls this one by; default: its type", "")
     interval: float = key(duration(0.01), "time from one probe to the next", 5.0, shown='"5s"')
     timeout: float | None = key(
         duration(0.001), "time a probe may take; default: 2s, or half the interval if that is less"
@@ -249,7 +251,7 @@ class CheckTable:
     port: int | None = key(whole(1, 65535), "port to ask; default: that of the real server")
     source: Address | None = key(addresses.address, "our own address to ask from; default: the kernel's choice")
     interface: str | None = key(interface, "device to leave by; default: the kernel's choice")
-    mark: int | None = key(whole(1, 0xFFFFFFFF), "firewall mark (SO_MARK) of the probe's packets; default: none")
+    mark: int | None = key(whole(1, MAX_U32), "firewall mark (SO_MARK) of the probe's packets; default: none")
     netns: str | None = key(netns, "network namespace to ask from; default: our own")
 
 

@@ -163,3 +163,20 @@ def test_what_lies_in_a_closed_folder_is_a_problem():
             loaded = [load(path) for path in (folder, folder / "services.d", folder / "healthd.toml")]
 
     assert [one.problems[0].text for one in loaded] == ["cannot read: Permission denied"] * 3
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "x.toml").open("wb") as file:
+        file.truncate(65 * 1024 * 1024)
+
+    assert [problem.text for problem in load(tmp_path / "x.toml").problems] == ["cannot read: it is larger than 64 MiB"]
+
+
+def test_a_path_that_no_system_has_is_a_problem():
+    assert load(Path("a\0b")).problems[0].text.startswith("cannot read")
+
+
+def test_a_number_too_long_to_read_is_a_problem(tmp_path):
+    (tmp_path / "x.toml").write_text("a = " + "9" * 5000)
+
+    assert load(tmp_path / "x.toml").problems[0].text.startswith("not valid TOML")

@@ -48,7 +48,7 @@ TABLES = (ServiceTable, RealTable, CheckTable, FallbackTable, PersistentTable, T
 TABLES += (*SINGLE.values(), *REPEATED.values())
 NAMES = sorted({name for table in TABLES for name in keys_of(table)} | {"path", "tls", "command", "check", "real", "x"})
 
-NUMBERS = [0, 1, -1, 70000, 2**32, 2**63 - 1, True, False, 0.5, float("inf"), float("nan")]
+NUMBERS = [0, 1, -1, 70000, 2**32, 2**63 - 1, True, False, 0.5, float("inf"), float("nan"), 10**400]
 WORDS = [
     "",
     "5m",
