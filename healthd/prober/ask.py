@@ -67,13 +67,18 @@ class _Once:
                 self._verdict.set_result(Verdict(Outcome.PASS, detail=result))
 
     def _turn(self) -> None:
-        lost, why = self._pulse.gap(time.monotonic())
+        self._excuse(*self._pulse.gap(time.monotonic()))
+        drained = self._engine.reap()
+        now = time.monotonic()
+        self._excuse(*self._pulse.lap(now))
+        if drained:
+            self._engine.expire(now, self._why)
+        self._rest()
+
+    def _excuse(self, lost: float, why: str) -> None:
         if lost:
             self._engine.stalled += lost
             self._why = why
-        if self._engine.reap():
-            self._engine.expire(time.monotonic(), self._why)
-        self._rest()
 
     def _rest(self) -> None:
         now = time.monotonic()

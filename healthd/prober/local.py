@@ -135,19 +135,26 @@ class LocalProber:
     # --- a turn ---
 
     def _turn(self) -> None:
-        now = self._clock()
-        lost, why = self._pulse.gap(now)
-        if lost:
-            self._engine.stalled += lost
-            self._why_stalled = why
-            self._tally.stalls += 1
-        if self._read():
-            self._engine.expire(self._clock(), self._why_stalled)
+        pulse, clock = self._pulse, self._clock
+        self._excuse(*pulse.gap(clock()))
+        drained = self._read()
+        now = clock()
+        self._excuse(*pulse.lap(now))
+        if drained:
+            self._engine.expire(now, self._why_stalled)
         self._queue_due()
         self._start_waiting()
         self._tell()
         if self._open:
+            self._excuse(*pulse.lap(clock()))
             self._rest()
+
+    def _excuse(self, lost: float, why: str) -> None:
+        """Remember that we were not there for `lost` seconds, so that nobody's timeout is held against him."""
+        if lost:
+            self._engine.stalled += lost
+            self._why_stalled = why
+            self._tally.stalls += 1
 
     def _read(self) -> bool:
         """Read until nothing is left; False if there was too much for one turn."""

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from healthd.check import Outcome, Reason
+from healthd.check import Connect, Outcome, Reason
 from healthd.health import Health, Phase
 from healthd.prober.pulse import STALL, Pulse, asleep
 from tests.prober.stage import probe, stage
-from tests.prober.talk import Line
+from tests.prober.talk import Line, Steps
 from tests.support import servers
 
 
@@ -104,3 +104,59 @@ async def test_a_timeout_over_a_suspension_says_nothing_about_the_server():
             assert said.detail.startswith("this machine was suspended for 3600")
             await on.until(lambda: on.book.total("stalls"))
             await on.until(lambda: any(one.verdict.reason is Reason.TIMEOUT for one in on.book.of(1)))
+
+
+async def test_time_lost_at_work_is_a_stall_too(pipe):
+    """A process that is stopped in the middle of a turn wakes up in time for everything that it plans after that."""
+    pulse = Pulse(pipe[0], lambda: None, time.monotonic)
+    now = 100.0
+    pulse.gap(now)
+    assert pulse.lap(now + STALL / 2) == (0.0, "")
+    assert pulse.lap(now + 2.0) == (pytest.approx(2.0 - STALL / 2), "we were stalled")
+    assert pulse.lap(now + 2.0) == (0.0, "")
+    pulse.close()
+
+
+async def test_a_timeout_over_a_stall_at_work_says_nothing_about_the_server():
+    """One conversation blocks the turn in which another one's answer could have been read and its question sent."""
+    blocked = False
+
+    def block(target):
+        nonlocal blocked
+        yield Connect()
+        if not blocked:
+            blocked = True
+            time.sleep(1.0)
+        return "that took a while"
+
+    with servers.serving(servers.silent) as server:
+        async with stage() as on:
+            silent = probe(1, Line(), server.target, timeout=0.5, interval=1e6)
+            await on.prober.assign([silent])
+            await on.prober.hurry([1])
+            await on.until(lambda: server.accepted)
+            await on.prober.assign([silent, probe(2, Steps(block), server.target, interval=1e6)])
+            await on.prober.hurry([2])
+            await on.until(lambda: on.book.of(1) and on.book.of(2))
+            assert on.book.of(1)[0].verdict.reason is Reason.LOCAL
+            assert on.book.of(1)[0].verdict.detail.startswith("we were stalled for 1.")
+
+
+async def test_answers_that_trickle_in_are_gathered_and_none_is_lost(pipe):
+    reading, writing = pipe
+    turns, got = 0, 0
+
+    def turn():
+        nonlocal turns, got
+        turns += 1
+        got += len(os.read(reading, 1000))
+
+    pulse = Pulse(reading, turn, time.monotonic)
+    for _ in range(300):
+        os.write(writing, b"x")
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while got < 300:  # noqa: ASYNC110 - the reader is what is tested
+            await asyncio.sleep(0.001)
+    assert turns < 300
+    pulse.close()
