@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -22,6 +23,9 @@ try:
     from asyncpg.connect_utils import SessionAttribute
 except ImportError as error:
     raise ImportError("the check pgsql needs asyncpg, which the extra brings: pip install 'healthd[pgsql]'") from error
+
+_GRACE = 0.5
+"""Seconds a server has to hear that we are leaving."""
 
 _RESET = frozenset(("08000", "08003", "08006"))  # asyncpg's own words for a connection that was lost
 
@@ -73,7 +77,7 @@ class PgsqlCheck:
         object.__setattr__(self, "_expect", None if self.expect is None else text_pattern(self.expect))
 
     async def probe(self, target: Target) -> str | Passed:
-        """Log in, ask, and drop the connection without waiting for the server."""
+        """Log in, ask, and leave."""
         if target.source or target.interface or target.mark:
             raise Inconclusive("pgsql cannot ask from a source address, an interface or with a mark")
         context: ssl.SSLContext | bool = False if self.tls is None else _context(self.tls, _stamps(self.tls))
@@ -101,7 +105,7 @@ class PgsqlCheck:
         try:
             return await connection.fetchrow(self.query)
         finally:
-            connection.terminate()
+            await _leave(connection)
 
     def _judge(self, row: Any) -> str:
         """What the first row says; a row may have no columns."""
@@ -132,6 +136,21 @@ class PgsqlCheck:
             case AttributeError() | LookupError() | ValueError() | AssertionError() | struct.error():
                 return CheckFailed(Reason.PROTOCOL, f"asyncpg cannot read the answer ({error!r})")
         return None
+
+
+async def _leave(connection: Any) -> None:
+    """Say good-bye, so that the server neither logs a reset nor goes on with a query that hangs.
+
+    A query goes on there without its client, one more with every probe; when asyncpg is cancelled it asks the server,
+    over a connection of its own, to give it up, and `close` waits for that. Whether any of it works does not matter:
+    the verdict is out, and after the grace the connection is aborted.
+    """
+    try:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            await connection.close(timeout=_GRACE)
+    finally:
+        if not connection.is_closed():
+            connection.terminate()
 
 
 class _NamedContext(ssl.SSLContext):

@@ -138,6 +138,7 @@ error_log stderr warn;
 events {{ worker_connections 256; }}
 http {{
     access_log off;
+    log_format counted "$connection_requests";
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -153,6 +154,7 @@ http {{
         server_name localhost.test;
         root {folder}/www;
         location = /healthz {{ return 200 "alive\\n"; }}
+        location = /served {{ access_log {folder}/served.$server_port counted; return 200 "fine"; }}
         location = /busy {{ return 503; }}
         location = /agent {{ return 200 "$http_user_agent|$http_x_probe|$host|$request_method|$server_protocol"; }}
         location = /old {{ return 301 /healthz; }}

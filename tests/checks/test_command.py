@@ -57,6 +57,19 @@ def test_a_question_that_cannot_be_asked_is_3(capsys):
     assert out.startswith(f"INCONCLUSIVE - http 127.0.0.1:{server.port}: /nonexistent: No such file")
 
 
+def test_the_question_comes_from_the_source_that_was_named(capsys):
+    peers = []
+
+    def look(connection: socket.socket) -> None:
+        peers.append(connection.getpeername()[0])
+        answer(connection)
+
+    with servers.serving(look) as server:
+        argv = ["http", f"127.0.0.1:{server.port}", "--source", "127.0.0.77", "--interface", "lo", "--timeout", "20s"]
+        assert main(argv) == 0, capsys.readouterr().out
+    assert peers == ["127.0.0.77"]
+
+
 def test_a_trace_shows_what_was_sent_and_received(capsys):
     with servers.serving(answer) as server:
         assert main(["http", f"127.0.0.1:{server.port}", "--expect", "^alive$", "--trace", "--timeout", "20s"]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from ipaddress import ip_address
@@ -18,11 +17,9 @@ from checks.tcp import TcpCheck
 from checks.udp import UdpCheck
 from healthd.check import Check, Outcome, Reason, Target, Verdict
 from healthd.config.schema import RunnerSettings
-from healthd.health import Health, Phase, Thresholds
 from healthd.prober.ask import ask
-from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
-from healthd.prober.local import LocalProber
 from healthd.runner.process import start_runner
+from tests.checks.steady import asked_steadily
 from tests.support import servers
 
 PATIENCE, SHORT = 20.0, 0.4
@@ -182,29 +179,6 @@ async def test_a_script_really_runs(script: Path):
         await runner.close()
 
 
-class Counter:
-    """Adds up what a prober says. enough: set at 20 passes."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.enough = asyncio.Event()
-        self.bad: list[Observation] = []
-
-    def observed(self, batch) -> None:
-        """Take what is not a steady pass."""
-        self.bad += [one for one in batch if one.verdict.outcome is not Outcome.PASS]
-
-    def summarised(self, summary: Summary) -> None:
-        """Take totals."""
-        self.passed += summary.passed
-        if self.passed >= 20:
-            self.enough.set()
-
-    def lost(self, why: str) -> None:
-        """Never: it is in this process."""
-        raise AssertionError(why)
-
-
 @pytest.mark.parametrize(("forgets", "most"), [(1000, 0.5), (2, 1.0)])
 async def test_connections_are_kept_and_stale_ones_forgiven(forgets: int, most: float):
     """The server closes each connection, without saying so, after `forgets` answers."""
@@ -218,13 +192,6 @@ async def test_connections_are_kept_and_stale_ones_forgiven(forgets: int, most: 
             with answers[0]:
                 answers[1][0] += 1
 
-    counter = Counter()
     with servers.serving(keep_alive) as server:
-        prober = LocalProber(counter, freeze=False)
-        cadence = Cadence(interval=0.02, timeout=10.0, jitter=0.0)
-        watch = Watch(1, Thresholds(), Health(Phase.UP))
-        await prober.assign([Probe(1, HttpCheck(reuse=5, expect="ok"), server.target, cadence, (watch,))])
-        await asyncio.wait_for(counter.enough.wait(), 60)
-        await prober.close()
-        assert counter.bad == []
+        assert await asked_steadily(HttpCheck(reuse=5, expect="ok"), server.target, 20) == []
         assert server.accepted <= answers[1][0] * most + 2

@@ -11,6 +11,7 @@ from checks.tcp import TcpCheck
 from healthd.check import Check, Outcome, Reason, Tls, Verdict
 from healthd.prober.ask import ask
 from tests.checks.servers import Nginx, both
+from tests.checks.steady import asked_steadily
 
 pytestmark = pytest.mark.real
 PATIENCE = 20.0
@@ -113,6 +114,15 @@ async def test_a_client_certificate_is_shown(nginx: Nginx):
 async def test_plain_http_to_a_tls_port_and_the_reverse_fail_truthfully(nginx: Nginx):
     assert (await asked(HttpCheck(path="/healthz"), nginx.https)).detail == "got 400 Bad Request, want 200-299"
     assert (await asked(HttpCheck(tls=Tls(verify=False)), nginx.http)).reason is Reason.TLS
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_kept_connections_serve_until_nginx_has_enough_of_them(nginx: Nginx, secured: bool):
+    port = nginx.https if secured else nginx.http
+    check = HttpCheck(path="/served", reuse=100, tls=nginx.certified.tls if secured else None)
+    assert await asked_steadily(check, both(port)[0], 15) == []
+    served = (nginx.certified.folder / f"served.{port}").read_text().split()
+    assert {"1", "2", "3"} == set(served)
 
 
 async def test_a_question_to_the_wrong_kind_of_server_is_answered_as_http(nginx: Nginx):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -81,19 +82,35 @@ async def test_certificates_are_verified_unless_told_otherwise(postgres: Postgre
     assert (await asked(by_address, postgres)).outcome is Outcome.PASS
 
 
+SLEEPERS = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+
+
 @pytest.mark.real
-async def test_the_deadline_ends_a_query_that_hangs_and_its_connection(postgres: Postgres):
-    slow = await verdict_of(replace(JOE, query="SELECT pg_sleep(3600)"), both(postgres.port)[0], 1.0)
+@pytest.mark.parametrize("secured", [False, True])
+async def test_the_deadline_ends_a_query_that_hangs_also_on_the_server(postgres: Postgres, secured: bool):
+    check = replace(JOE, tls=postgres.certified.tls if secured else None)
+    slow = await verdict_of(replace(check, query="SELECT pg_sleep(3600)"), both(postgres.port)[0], 1.0)
     assert (slow.outcome, slow.reason) == (Outcome.FAIL, Reason.TIMEOUT)
+    for _ in range(100):
+        sleepers = await asked(replace(JOE, query=SLEEPERS), postgres)
+        if sleepers.detail == "0":
+            break
+        await asyncio.sleep(0.1)
+    assert sleepers.detail == "0"
 
 
 @pytest.mark.real
 async def test_probes_leave_no_complaint_in_the_servers_log(postgres: Postgres):
+    name = f"user nobody{id(postgres)}"  # what must be in the log in the end, so that it was looked at late enough
     before = len(postgres.log.read_text())
     for tls in (None, postgres.certified.tls):
         for _ in range(3):
             await asked(replace(JOE, tls=tls), postgres)
-    assert postgres.log.read_text()[before:] == ""
+    await asked(replace(JOE, user=name), postgres)
+    log = postgres.log.read_text()[before:]
+    assert name in log
+    words = ("reset by peer", "unexpected", "could not receive", "could not send", "SSL", "lost", "terminat")
+    assert [word for word in words if word in log] == []
 
 
 async def test_a_file_that_is_not_there_fails_nobody():
