@@ -165,11 +165,11 @@ class Server:
         if job is not None and job.script is not None:
             job.script.kill()
 
-    def _answer(self, job: Job, packet: bytes) -> None:
+    def _answer(self, job: Job, packets: list[bytes]) -> None:
         if not job.wanted:
             return
         del job.client.jobs[job.number]
-        job.client.outbox.append(packet)
+        job.client.outbox.extend(packets)
         self._flush(job.client)
 
     def _flush(self, client: Client) -> None:

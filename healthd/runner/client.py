@@ -23,6 +23,7 @@ _LOOK = 1.0
 class _Pending:
     done: Done
     until: float
+    output: bytes = b""
 
 
 class RunnerClient:
@@ -100,8 +101,13 @@ class RunnerClient:
 
     def _tell(self, packet: bytes) -> None:
         number, status, rest = wire.unpack_answer(packet)
-        if packet[:1] == wire.RAN:
-            self._finish(number, Ran(status, rest))
+        pending = self._pending.get(number)
+        if pending is None:
+            return
+        if packet[:1] == wire.PART:
+            pending.output += rest
+        elif packet[:1] == wire.RAN:
+            self._finish(number, Ran(status, pending.output + rest))
         else:
             self._finish(number, Inconclusive(rest.decode("utf-8", "backslashreplace")))
 

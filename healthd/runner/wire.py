@@ -1,8 +1,9 @@
 """What crosses the sockets of a runner: one packet of AF_UNIX SOCK_SEQPACKET is one message.
 
-A client sends RUN and KILL and is sent RAN and FAILED, by numbers of its own choice. The process that started the
-runner has one more socket, for control: it sends ATTACH (with the runner's end of a client's socket as SCM_RIGHTS) and
-PING, and is sent READY once, or CANNOT with the reason, and PONG. Text is UTF-8 with surrogate escapes.
+A client sends RUN and KILL and is sent RAN (after PARTs of long output) or FAILED, by numbers of its own choice. The
+process that started the runner has one more socket, for control: it sends ATTACH (with the runner's end of a client's
+socket as SCM_RIGHTS) and PING, and is sent READY once, or CANNOT with the reason, and PONG. Text is UTF-8 with
+surrogate escapes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import struct
 from collections.abc import Iterable
 
 RUN, KILL, ATTACH, PING = b"R", b"K", b"A", b"P"
-RAN, FAILED, READY, CANNOT, PONG = b"r", b"f", b"y", b"c", b"p"
+RAN, PART, FAILED, READY, CANNOT, PONG = b"r", b"o", b"f", b"y", b"c", b"p"
 
 MAX_PACKET = 1 << 18
-MAX_OUTPUT = 1 << 16
+MAX_OUTPUT = 1 << 20
+_PART = 1 << 16
 
 _RUN = struct.Struct("!IdIH")
 _NUMBER = struct.Struct("!I")
@@ -66,18 +68,20 @@ def unpack_kill(packet: bytes) -> int:
     return int(number)
 
 
-def pack_ran(number: int, status: int, output: bytes) -> bytes:
-    """RAN. status: exit code, or minus the signal."""
-    return RAN + _RAN.pack(number, status) + output
+def pack_ran(number: int, status: int, output: bytes) -> list[bytes]:
+    """RAN, with PARTs before it for what does not fit into one packet. status: exit code, or minus the signal."""
+    head = _RAN.pack(number, status)
+    *parts, last = [output[start : start + _PART] for start in range(0, max(1, len(output)), _PART)]
+    return [*(PART + head + part for part in parts), RAN + head + last]
 
 
-def pack_failed(number: int, why: str) -> bytes:
+def pack_failed(number: int, why: str) -> list[bytes]:
     """FAILED: could not be run."""
-    return FAILED + _RAN.pack(number, 0) + os.fsencode(why)
+    return [FAILED + _RAN.pack(number, 0) + os.fsencode(why)[:_PART]]
 
 
 def unpack_answer(packet: bytes) -> tuple[int, int, bytes]:
-    """Number, status and rest of a RAN or FAILED."""
+    """Number, status and rest of a RAN, PART or FAILED."""
     try:
         number, status = _RAN.unpack_from(packet, 1)
     except struct.error as error:
