@@ -53,7 +53,9 @@ def load(path: Path, *, strict_files: bool = True) -> Loaded:
     file = path / MAIN if _is_folder(path) else path
     main = read(file)
     if isinstance(main, Problem):
-        return Loaded(None, (main,))
+        report.unread(main)
+        _read_all(_included(At(Source(str(file), "", {})), file.parent, report), report)
+        return Loaded(None, report.problems())
     root = At(main)
     names = _included(root, file.parent, report)
     settings = read_settings(main.tree, root, report)

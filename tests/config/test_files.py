@@ -162,6 +162,8 @@ def test_what_lies_in_a_closed_folder_is_a_problem():
         with as_nobody():
             loaded = [load(path) for path in (folder, folder / "services.d", folder / "healthd.toml")]
 
+        folder.chmod(0o755)
+
     assert [one.problems[0].text for one in loaded] == ["cannot read: Permission denied"] * 3
 
 
