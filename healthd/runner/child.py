@@ -239,7 +239,7 @@ class Server:
         job.script.kill()
         self._close_pipe(job.script)
         if job.started is not None and job.started - job.asked > job.timeout * _QUEUED_TOO_LONG:
-            had = f"had {job.deadline - job.started:.1f} s of {job.timeout:g} s"
+            had = f"had {job.deadline - job.started:.1f} s of {job.timeout:.1f} s"
             self._answer(job, wire.pack_failed(job.number, self._waited(job, had)))
         else:
             self._answer(job, wire.pack_ran(job.number, -signal.SIGKILL, job.script.tail))
