@@ -235,7 +235,7 @@ CHECKS = [
 ]
 
 
-@settings(max_examples=4 * settings().max_examples)
+@settings(max_examples=max(400, settings().max_examples))
 @given(st.sampled_from(CHECKS), st.binary(max_size=200), st.integers(0, 8), st.integers(0, 40), st.booleans())
 def test_junk_gives_a_verdict(check: DnsCheck, junk: bytes, header: int, keep: int, tcp: bool):
     """Junk from the first byte, after the header, after the question, and in place of bytes of a good answer."""

@@ -285,7 +285,7 @@ PARTS = st.sampled_from(
 JUNK = st.lists(st.one_of(PARTS, st.binary(max_size=12)), max_size=40).map(b"".join)
 
 
-@settings(max_examples=4 * settings().max_examples)
+@settings(max_examples=max(400, settings().max_examples))
 @given(st.sampled_from(CHECKS), JUNK, st.booleans(), st.integers(0, 80))
 def test_junk_gives_a_verdict_and_the_same_one_for_every_cut(check: HttpCheck, junk: bytes, ends: bool, place: int):
     def channels() -> list[Channel]:

@@ -109,7 +109,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, str], text: s
         TcpCheck(**options)
 
 
-@settings(max_examples=2 * settings().max_examples)
+@settings(max_examples=max(200, settings().max_examples))
 @given(st.binary(max_size=64), st.integers(0, 64), st.booleans())
 def test_junk_gives_a_verdict_and_the_same_one_for_every_cut(junk: bytes, place: int, ends: bool):
     for check in (TcpCheck(expect="a|\\xff"), TcpCheck(expect_hex="XX0XX0"), TcpCheck(expect="b", max_bytes=9)):
