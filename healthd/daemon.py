@@ -2,6 +2,9 @@
 
 Start: claims, table (must answer, or we say why and go), hooks, director, prober, control socket. systemd is told READY
 after the first round of probes, or after `READY_PATIENCE` where something keeps a probe from being made.
+
+A task that fails is a fault of our own and ends the daemon, with the traceback in the log: the service manager starts
+another one, which adopts the table as it is.
 """
 
 from __future__ import annotations
@@ -10,19 +13,18 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from healthd import __version__
 from healthd.api import Actions, ControlSocket, ControlSocketUnusable
-from healthd.claims import AlreadyClaimed, Claims
+from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible
 from healthd.commands import exits
-from healthd.config.load import load
-from healthd.config.problems import Severity, render
+from healthd.config.load import Loaded, load
+from healthd.config.problems import Problem, Severity, render
 from healthd.config.schema import Config, Settings
 from healthd.director import Director
 from healthd.events import Event, Kind
@@ -32,8 +34,9 @@ from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.memory import MemoryTable
 from healthd.ipvs.namespace import namespace_identity
 from healthd.ipvs.watch import LinkChange, NeighbourFailed, watch
-from healthd.log import Log, configure
+from healthd.log import configure
 from healthd.model import ServiceKey
+from healthd.signals import Orders
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
@@ -42,8 +45,11 @@ from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.view import Scene, describe_all
 
 logger = logging.getLogger(__name__)
+children_logger = logging.getLogger("healthd.children")
 
+LOCKS = Path("/run/healthd")
 READY_PATIENCE = 60.0
+STOP_PATIENCE = 15.0
 HOOK_GRACE = 5.0
 LOG_GRACE = 2.0
 STATUS_EVERY = 5.0
@@ -51,35 +57,62 @@ STATUS_EVERY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the daemon was started. memory: keep a table of its own instead of the kernel's."""
+    """How the daemon was started.
+
+    memory: keep a table of its own instead of the kernel's. locks: folder that all daemons of one table share.
+    """
 
     config: Path
     memory: bool = False
     in_process: bool = False
     log_level: str | None = None
+    locks: Path = LOCKS
 
 
-async def serve(config: Config, options: Options) -> int:
-    """Run until a signal says stop. Returns the exit code."""
+class CannotStart(Exception):
+    """Something that is needed cannot be had. One sentence for people."""
+
+
+async def serve(config: Config, options: Options, warnings: Iterable[Problem] = ()) -> int:
+    """Run until a signal says stop. Returns the exit code. warnings: about the configuration, for the log."""
     log = configure(config.settings.log)
+    orders = Orders(log)
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            daemon = await _started(config, options, log, stack)
-            await daemon.run()
-        return exits.OK
-    except (TableUnavailable, AlreadyClaimed, ControlSocketUnusable, OSError) as error:
+        with orders.taken():
+            log_problems(warnings)
+            return await _serve(config, options, orders)
+    except CannotStart as error:
         logger.error("healthd cannot start: %s", error)
         return exits.UNAVAILABLE
+    except Exception:
+        logger.critical("healthd ends because of a fault of its own; please report it", exc_info=True)
+        return exits.SOFTWARE
     finally:
         log.close(LOG_GRACE)
 
 
-async def _started(config: Config, options: Options, log: Log, stack: contextlib.AsyncExitStack) -> Daemon:
+async def _serve(config: Config, options: Options, orders: Orders) -> int:
+    async with contextlib.AsyncExitStack() as stack:
+        daemon = await orders.until_stop(_started(config, options, orders, stack))
+        if daemon is None:
+            logger.info("told to stop before it had started")
+            return exits.OK
+        return await daemon.run()
+
+
+async def _started(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
+    try:
+        return await _start(config, options, orders, stack)
+    except (TableUnavailable, AlreadyClaimed, ClaimsImpossible, ControlSocketUnusable, OSError) as error:
+        raise CannotStart(str(error)) from error
+
+
+async def _start(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
     settings = config.settings
-    claims = None if options.memory else Claims(_lock_file(settings))
+    claims = None if options.memory else Claims(_lock_file(settings, options.locks))
     if claims:
         stack.callback(claims.close)
-        claims.hold([service.key for service in config.services])
+        claims.take([service.key for service in config.services])
     table: IpvsTable = MemoryTable() if options.memory else KernelTable(settings.table.netns)
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
@@ -89,29 +122,35 @@ async def _started(config: Config, options: Options, log: Log, stack: contextlib
     director = Director(table, announcer.event, time.monotonic, time.time)
     prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
-    daemon = Daemon(config, options, log, claims, table, announcer, director, prober)
+    daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
     control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
-    await control.start()
     stack.push_async_callback(control.close)
+    await control.start()
     return daemon
+
+
+def log_problems(problems: Iterable[Problem]) -> None:
+    """Have warnings in the log, too: who starts the daemon does not see its terminal."""
+    for problem in problems:
+        logger.warning("%s", problem)
 
 
 async def _prober(director: Director, settings: Settings, in_process: bool, stack: contextlib.AsyncExitStack) -> Prober:
     if not in_process:
-        remote = RemoteProber(director, settings.prober, settings.runner)
+        remote = RemoteProber(director, settings.prober, settings.runner, log=children_logger.warning)
         stack.push_async_callback(remote.close)
         return remote
-    runner = start_runner(settings.runner)
+    runner = start_runner(settings.runner, log=children_logger.warning)
     stack.push_async_callback(runner.close)
     local = LocalProber(director, runner=runner, in_flight=settings.prober.in_flight)
     stack.push_async_callback(local.close)
     return local
 
 
-def _lock_file(settings: Settings) -> Path:
+def _lock_file(settings: Settings, folder: Path) -> Path:
     """The lock file of one table: tables are told apart by the network namespace they live in."""
     _, inode = namespace_identity(settings.table.netns or "/proc/self/ns/net")
-    return settings.control.socket.parent / f"table-{inode}.lock"
+    return folder / f"table-{inode}.lock"
 
 
 class Daemon:
@@ -121,7 +160,7 @@ class Daemon:
         self,
         config: Config,
         options: Options,
-        log: Log,
+        orders: Orders,
         claims: Claims | None,
         table: IpvsTable,
         announcer: Announcer,
@@ -130,34 +169,41 @@ class Daemon:
     ) -> None:
         self._config = config
         self._options = options
-        self._log = log
+        self._begun = config.settings
+        self._orders = orders
         self._claims = claims
         self._table = table
         self._announcer = announcer
         self._director = director
         self._prober = prober
         self._manager = Notifier.of_environment()
-        self._stopping = asyncio.Event()
+        self._in_force = asyncio.Event()
+        self._told_ready = False
         self._reloading = asyncio.Lock()
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Work until told to stop, then do what the stop policy says."""
-        with self._signals():
-            async with self._tasks():
-                self._tell(Kind.STARTED, f"healthd {__version__} keeps {len(self._config.services)} services")
-                await self._director.configure(self._config)
-                await self._stopping.wait()
-                self._manager.stopping()
-                self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
-            await self._leave_table()
+    async def run(self) -> int:
+        """Work until told to stop, then do what the stop policy says. Returns the exit code."""
+        async with self._tasks():
+            self._tell(Kind.STARTED, f"healthd {__version__} keeps {len(self._config.services)} services")
+            await self._orders.until_stop(self._director.configure(self._config))
+            self._in_force.set()
+            await self._orders.stopping.wait()
+            self._manager.stopping()
+            self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
+        return await self._leave_table()
 
     @contextlib.asynccontextmanager
     async def _tasks(self) -> AsyncIterator[None]:
         """Everything that goes on while the daemon runs. A task that fails ends the daemon: that is a bug of ours."""
         async with asyncio.TaskGroup() as group:
-            jobs: list[Callable[[], Awaitable[None]]] = [self._director.run, self._become_ready, self._report]
+            jobs: list[Callable[[], Awaitable[None]]] = [
+                self._director.run,
+                self._become_ready,
+                self._report,
+                self._reload_when_hung_up,
+            ]
             if self._config.settings.prober.watch_neighbours and not self._options.memory:
                 jobs.append(self._watch)
             tasks = [group.create_task(_forever(job), name=job.__name__) for job in jobs]
@@ -165,38 +211,37 @@ class Daemon:
             for task in tasks:
                 task.cancel()
 
-    async def _leave_table(self) -> None:
+    async def _leave_table(self) -> int:
+        policy = self._config.settings.on_stop
         try:
-            await self._director.stop(self._config.settings.on_stop)
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self._director.stop(policy)
         except TableUnavailable as error:
-            logger.error("the stop policy could not be carried out: %s", error)
+            why = str(error)
+        except TimeoutError:
+            why = f"the table did not take it within {STOP_PATIENCE:g} s"
+        else:
+            return exits.OK
+        logger.error("the stop policy %r could not be carried out: %s; the rows stay as they are", policy.value, why)
+        return exits.UNAVAILABLE
 
-    @contextlib.contextmanager
-    def _signals(self) -> Any:
-        loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._hang_up}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        if self._stopping.is_set():
-            logger.error("told to stop a second time: leaving at once")
-            os._exit(exits.FAILED)
-        self._stopping.set()
-
-    def _hang_up(self) -> None:
-        self._log.reopen()
-        self._hang_up_task = asyncio.get_running_loop().create_task(self.reload(), name="reload")
+    async def _reload_when_hung_up(self) -> None:
+        """However many signals came meanwhile, one reload answers them all."""
+        await self._in_force.wait()
+        while True:
+            await self._orders.hung_up.wait()
+            self._orders.hung_up.clear()
+            await self.reload()
 
     async def _become_ready(self) -> None:
-        with contextlib.suppress(TimeoutError):
+        await self._in_force.wait()
+        try:
             async with asyncio.timeout(READY_PATIENCE):
-                await self._director.first_round.wait()
+                if self._director.roster.assignment.probes:
+                    await self._director.first_round.wait()
+        except TimeoutError:
+            logger.warning("not every server could be asked within %g s; ready without them", READY_PATIENCE)
+        self._told_ready = True
         self._manager.ready(self._status_line())
 
     async def _report(self) -> None:
@@ -218,6 +263,8 @@ class Daemon:
                         await self._director.suspect(self._director.roster.missing())
         except (OSError, TableUnavailable) as error:
             logger.warning("links and neighbours are not watched: %s", error)
+        except Exception:  # it is a help and nothing more: no reason to end
+            logger.exception("links and neighbours are no longer watched")
 
     def _status_line(self) -> str:
         roster = self._director.roster
@@ -248,47 +295,67 @@ class Daemon:
         scene = Scene(director.roster, director.ledger, states, time.monotonic(), latest, read)
         document = describe_all(scene, director.table_error, director.summary)
         hooks = [asdict(stats) for stats in self._announcer.stats()]
-        about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._log.stats()), "hooks": hooks}
+        about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}
         return {**about, **document}
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration again; only a good one changes anything."""
         async with self._reloading:
-            self._manager.reloading()
+            if self._orders.stopping.is_set():
+                return {"ok": False, "message": "healthd is stopping; nothing was changed"}
+            told = self._told_ready  # READY must not be said before its time
+            if told:
+                self._manager.reloading()
             try:
                 return await self._reload()
             finally:
-                self._manager.ready(self._status_line())
+                if told:
+                    self._manager.ready(self._status_line())
 
     async def _reload(self) -> dict[str, Any]:
-        loaded = await asyncio.to_thread(load, self._options.config)
-        problems = render(loaded.problems)
+        try:
+            loaded = await asyncio.to_thread(load, self._options.config)
+        except Exception as error:
+            logger.exception("reading the configuration failed because of a fault of healthd's own; please report it")
+            return self._refuse("the configuration could not be read", f"{type(error).__name__}: {error}")
         if loaded.config is None:
             errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
-            self._tell(Kind.RELOAD_FAILED, f"reload refused: {errors} errors, nothing was changed", problems)
-            return {"ok": False, "message": f"{problems}nothing was changed"}
+            return self._refuse(f"{errors} errors", render(loaded.problems))
         try:
             if self._claims:
-                self._claims.hold([service.key for service in loaded.config.services])
+                self._claims.take([service.key for service in loaded.config.services])
         except AlreadyClaimed as error:
-            self._tell(Kind.RELOAD_FAILED, f"reload refused: {error}, nothing was changed", str(error))
-            return {"ok": False, "message": f"{error}; nothing was changed"}
-        fixed = needs_restart(self._config.settings, loaded.config.settings)
+            return self._refuse(str(error), str(error))
         await self._take_over(loaded.config)
-        message = f"the configuration was read again: {len(loaded.config.services)} services"
+        return {"ok": True, "message": render(loaded.problems) + self._reloaded(loaded)}
+
+    def _refuse(self, why: str, detail: str) -> dict[str, Any]:
+        self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail)
+        return {"ok": False, "message": f"{detail.rstrip()}\nnothing was changed"}
+
+    def _reloaded(self, loaded: Loaded) -> str:
+        """Tell what came of it. Returns it for who asked, with what is not as they may think."""
+        log_problems(loaded.problems)
+        message = f"the configuration was read again: {len(self._config.services)} services"
+        fixed = needs_restart(self._begun, self._config.settings)
         if fixed:
             message += f"; changes of {', '.join(fixed)} take effect at the next start"
         self._tell(Kind.RELOADED, message)
-        return {"ok": True, "message": problems + message}
+        if self._director.table_error is not None:
+            message += f"; it is written once the table is back: {self._director.table_error}"
+        return message
 
     async def _take_over(self, config: Config) -> None:
+        """Bring a configuration into force. Services that go are ours until their rows are gone."""
         log = config.settings.log
         if self._options.log_level:
             log = replace(log, level=self._options.log_level)
-        self._log.apply(log)
+        self._orders.log.apply(log)
         self._config = config
         self._announcer.apply(config.settings.hooks)
         await self._director.configure(config)
+        if self._claims:
+            self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

@@ -60,7 +60,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         (("healthd.director", "healthd.teller", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
     ),
     ("outside", (("healthd.api",), ("healthd.metrics",))),
-    ("daemon", (("healthd.daemon",),)),
+    ("daemon", (("healthd.daemon", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
     ("command line", (("healthd.cli", "healthd.__main__"),)),
 )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 from healthd.commands import exits
 from healthd.commands.arguments import add_config
-from healthd.commands.loading import load_or_tell
-from healthd.daemon import Options, serve
+from healthd.config.load import load
+from healthd.config.problems import render
+from healthd.config.schema import Config
+from healthd.daemon import LOCKS, Options, serve
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,16 +30,35 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in-process", action="store_true", help="probe in this process instead of one with fewer rights"
     )
+    parser.add_argument(
+        "--locks",
+        type=Path,
+        default=Path(os.environ.get("HEALTHD_LOCKS", LOCKS)),
+        metavar="DIR",
+        help="folder of the lock files that keep two daemons off the same services; all daemons of a table must have "
+        f"the same (default: $HEALTHD_LOCKS or {LOCKS})",
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="instead of the configured")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Runs until SIGTERM or SIGINT. Exits 0 after an orderly stop, 78 for a bad configuration, 69 for no table."""
-    config = load_or_tell(arguments.config)
-    if config is None:
+    """Runs until SIGTERM or SIGINT.
+
+    Exits 0 after an orderly stop, 78 for a bad configuration, 69 if something that is needed cannot be had (or the stop
+    policy could not be carried out), 70 for a fault of its own.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again, it must not end us
+    loaded = load(arguments.config)
+    if loaded.config is None:
+        print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return exits.CONFIG
-    if arguments.log_level:
-        log = replace(config.settings.log, level=arguments.log_level)
-        config = replace(config, settings=replace(config.settings, log=log))
-    options = Options(arguments.config, arguments.table == "memory", arguments.in_process, arguments.log_level)
-    return asyncio.run(serve(config, options))
+    level = arguments.log_level
+    options = Options(arguments.config, arguments.table == "memory", arguments.in_process, level, arguments.locks)
+    return asyncio.run(serve(_with_level(loaded.config, level), options, loaded.problems))
+
+
+def _with_level(config: Config, level: str | None) -> Config:
+    if level is None:
+        return config
+    log = replace(config.settings.log, level=level)
+    return replace(config, settings=replace(config.settings, log=log))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -78,7 +80,7 @@ class RunningDaemon:
         self.socket = folder / "control.sock"
         self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notified.bind(str(folder / "notify"))
-        self.notified.settimeout(PATIENCE)
+        self.notified.settimeout(0.1)
         command = [sys.executable, "-m", "healthd", "run", "-c", str(folder / "healthd.toml"), "--table", "memory"]
         self.errors = folder / "stderr"
         with self.errors.open("wb") as errors:
@@ -88,9 +90,17 @@ class RunningDaemon:
 
     def told(self, word: str) -> str:
         """The next message to systemd that has this word."""
-        while word not in (message := self.notified.recv(4096).decode()):
-            pass
-        return message
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                message = self.notified.recv(4096).decode()
+                if word in message:
+                    return message
+            assert self.process.poll() is None or self._has_more(), f"it ended: {self.errors.read_text()}"
+        pytest.fail(f"{word} was not told within {PATIENCE} s")
+
+    def _has_more(self) -> bool:
+        return bool(select.select([self.notified], [], [], 0)[0])
 
     def status(self) -> dict[str, Any]:
         """The status document."""

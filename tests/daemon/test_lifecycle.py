@@ -176,7 +176,8 @@ def test_without_the_kernels_table_it_says_one_sentence(write, listeners):
     """No IPVS or no permission: what is missing and what to do."""
     if Path("/proc/net/ip_vs").exists():
         pytest.skip("this kernel has IPVS")
-    run = healthd("run", "-c", str(write(service_text("www", listeners))))
+    path = write(service_text("www", listeners))
+    run = healthd("run", "-c", str(path), "--locks", str(path.parent))
     log = [json.loads(line) for line in (write().parent / "log").read_text().splitlines()]
 
     assert run.returncode == 69

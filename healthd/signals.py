@@ -1,0 +1,72 @@
+"""What the operator orders by signals: stop (SIGTERM, SIGINT), read again (SIGHUP).
+
+They are heeded from the first moment to the last, so none of them ends the daemon in the middle of something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+from healthd.commands import exits
+from healthd.log import Log
+
+logger = logging.getLogger(__name__)
+
+LAST_LINES = 0.5
+"""Seconds that the log has to say why we leave at once."""
+
+_Result = TypeVar("_Result")
+
+
+class Orders:
+    """Signals as events. log: is opened again at SIGHUP, as log rotation wants. Make it in a running loop."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.stopping = asyncio.Event()
+        self.hung_up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Heed signals inside this block."""
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.hang_up}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Stop in order; told a second time, at once."""
+        if self.stopping.is_set():
+            logger.error("told to stop a second time: leaving at once")
+            self.log.flush(LAST_LINES)
+            os._exit(exits.FAILED)
+        self.stopping.set()
+
+    def hang_up(self) -> None:
+        """Read the configuration again, and begin a new file of log."""
+        self.log.reopen()
+        self.hung_up.set()
+
+    async def until_stop(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """The result of `work`; None if the order to stop came first, which cancels it."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+        return None if task.cancelled() else task.result()
