@@ -33,7 +33,7 @@ from healthd.ipvs.rules import Fault, fault, hint
 from healthd.ipvs.uapi import FAMILY_NAME, Command
 from healthd.ipvs.wire import Malformed
 from healthd.model import Service, ServiceKey
-from healthd.ops import AddService, Op, SetService
+from healthd.ops import AddService, Op, SetService, StopSync
 
 # Operations packed before the event loop gets a chance.
 CHUNK = 160
@@ -199,4 +199,6 @@ def _modules(ops: Sequence[Op]) -> set[tuple[str, str | None]]:
 def _answer(op: Op, wrong: Fault | None, code: int) -> RowRefused | None:
     if wrong is not None:
         return RowRefused(op, wrong.code, wrong.hint)
+    if code == errno.EINTR and isinstance(op, StopSync):
+        return None  # the daemon's thread was stopped before it first ran (kthread_stop)
     return RowRefused(op, code, hint(op, code)) if code else None

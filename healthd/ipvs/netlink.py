@@ -4,6 +4,10 @@ What makes it safe to send many requests at once: the kernel carries out every m
 and queues the answers on our socket. So at most `WINDOW` requests are under way, their answers fit into the receive
 buffer even where it cannot be enlarged, and each answer carries the number of its request. If the kernel says all the
 same that it had to drop something (ENOBUFS), nobody guesses: `AnswersLost` is raised and the table is read again.
+
+One answer the kernel never gives: a request that ended in EINTR is not acknowledged (net/netlink/af_netlink.c,
+netlink_rcv_skb). So if an answer is missing when `send` has returned, a NOOP follows, which is always acknowledged:
+when that answer is there, those still missing will never come.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from healthd.ipvs.wire import (
     kinds,
     message,
     messages,
+    noop,
     sequence_of,
 )
 
@@ -91,7 +96,7 @@ class Channel:
         self._yielded = time.monotonic()
 
     async def batch(self, requests: Sequence[tuple[int, bytes]], *, blocking: bool = False) -> list[int]:
-        """Carry out requests in order; the errno of each, 0 for done.
+        """Carry out requests in order; the errno of each, 0 for done, EINTR if the kernel gave no answer to it.
 
         blocking: one of them may make the kernel load a module, so `send` must not hold up the event loop.
         Raises AnswersLost, NoAnswer, OSError.
@@ -138,13 +143,25 @@ class Channel:
             b"".join(message(self._family, each[0], flags, first + at, each[1]) for at, each in enumerate(requests)),
             blocking,
         )
+        return await self._answers(first, len(requests))
+
+    async def _answers(self, first: int, count: int) -> list[int | bytes]:
+        """Collect the answers. Where the kernel keeps silent, a fence behind the requests shows that it is done."""
         answers: dict[int, int | bytes] = {}
-        while len(answers) < len(requests):
-            datagram = await self._receive()
-            at = sequence_of(datagram) - first
-            if 0 <= at < len(requests):
+        fence = 0
+        while len(answers) < count:
+            datagram = await self._queued()
+            at = -1 if datagram is None else sequence_of(datagram) - first
+            if datagram is not None and 0 <= at < count:
                 answers[at] = _answer(datagram)
-        return [answers[at] for at in range(len(requests))]
+            elif datagram is not None and fence and at == fence - first:
+                break
+            elif datagram is None and fence:
+                await self._readable()
+            elif datagram is None:
+                fence = self._reserve(1)
+                await self._send(noop(fence), blocking=False)
+        return [answers.get(at, errno.EINTR) for at in range(count)]
 
     def _reserve(self, count: int) -> int:
         if self._sequence + count > MAX_SEQUENCE:
@@ -160,14 +177,21 @@ class Channel:
             self._socket.send(data)
 
     async def _receive(self) -> bytes:
-        await self.breathe()
         while True:
-            try:
-                return self._socket.recv(READ_SIZE)
-            except BlockingIOError:
-                await self._readable()
-            except OSError as error:
-                raise AnswersLost if error.errno == errno.ENOBUFS else error from error
+            datagram = await self._queued()
+            if datagram is not None:
+                return datagram
+            await self._readable()
+
+    async def _queued(self) -> bytes | None:
+        """The next datagram that is there already."""
+        await self.breathe()
+        try:
+            return self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise AnswersLost if error.errno == errno.ENOBUFS else error from error
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()

@@ -188,6 +188,8 @@ def hint(op: Op, code: int) -> str:
             return "synchronisation cannot run beside destinations of the other IP version"
         case StopSync(state), errno.ESRCH:
             return f"no {state.name.lower()} daemon runs"
+        case _, errno.EINTR:
+            return "the kernel was interrupted and did nothing"
         case _:
             return ""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 REQUEST, MULTI, ACK, DUMP_INTERRUPTED, DUMP = 0x01, 0x02, 0x04, 0x10, 0x300
-ERROR, DONE, OVERRUN, FIRST_FAMILY = 2, 3, 4, 16
+NOOP, ERROR, DONE, OVERRUN, FIRST_FAMILY = 1, 2, 3, 4, 16
 NESTED = 0x8000
 TYPE_MASK = 0x3FFF
 
@@ -79,6 +79,11 @@ def message(family: int, command: int, flags: int, sequence: int, payload: bytes
     """A whole request to a generic netlink family."""
     size = GENL_SIZE + len(payload)
     return HEADER.pack(size, family, flags | REQUEST, sequence & _SEQUENCE_MASK, 0, command, _VERSION, 0) + payload
+
+
+def noop(sequence: int) -> bytes:
+    """A request for nothing, which the kernel acknowledges whatever the family."""
+    return _NLMSG.pack(NLMSG_SIZE, NOOP, REQUEST | ACK, sequence & _SEQUENCE_MASK, 0)
 
 
 def sequence_of(datagram: bytes) -> int:

@@ -75,6 +75,14 @@ async def test_master_and_backup_run_side_by_side_and_stop_one_by_one(place):
     assert await _sync(place) == ()
 
 
+async def test_a_daemon_can_be_stopped_as_soon_as_it_is_started(place):
+    """Linux does not acknowledge the end of a daemon that has not yet run."""
+    for state in (SyncState.MASTER, SyncState.BACKUP):
+        start, stop = StartSync(SyncDaemon(state, place.interface, 1)), StopSync(state)
+        await place.do(*(start, stop) * 10)
+        assert await _sync(place) == ()
+
+
 async def test_a_daemon_starts_once_and_on_an_interface_that_is_there(place):
     there = SyncDaemon(SyncState.MASTER, place.interface, 1)
     operations = [StartSync(replace(there, interface="nosuch0")), StartSync(there), StartSync(there)]

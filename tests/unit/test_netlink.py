@@ -26,7 +26,7 @@ from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.module import load_module
 from healthd.ipvs.namespace import NamespaceMissing, in_namespace, namespace_identity, namespace_path
 from healthd.ipvs.netlink import WINDOW, AnswersLost, Channel, DumpRefused, FamilyMissing, NoAnswer, open_channel
-from healthd.ipvs.wire import Malformed, attribute, attributes, headers, kinds, message, messages, sequence_of
+from healthd.ipvs.wire import Malformed, attribute, attributes, headers, kinds, message, messages, noop, sequence_of
 
 GET_FAMILY = 3
 FAMILY_ID, FAMILY_NAME = 1, 2
@@ -188,9 +188,24 @@ def slow_kernel():
 
 
 async def test_late_answers_are_waited_for_and_stale_ones_ignored(slow_kernel):
-    channel = slow_kernel(lambda sequence: [_error(sequence, 17 if sequence % 2 else 0)])
-    assert await channel.batch([_asking("a"), _asking("b")]) == [17, 0]
-    assert await channel.batch([_asking("c")] * 100) == [17, 0] * 50
+    channel = slow_kernel(lambda sequence: [_error(sequence, sequence)])
+    assert await channel.batch([_asking("a"), _asking("b")]) == [1, 2]
+    codes = await channel.batch([_asking("c")] * 100)
+    assert len(codes) == 100
+    assert codes == sorted(set(codes))
+
+
+async def test_requests_that_the_kernel_never_acknowledges_are_told_from_the_others(slow_kernel):
+    silent = {2, 3, 6}
+    channel = slow_kernel(lambda sequence: [] if sequence in silent else [_error(sequence, 0)])
+    assert await channel.batch([_asking("a")] * 6) == [0, errno.EINTR, errno.EINTR, 0, 0, errno.EINTR]
+    assert await channel.batch([_asking("a")] * 3) == [0, 0, 0]
+
+
+async def test_the_kernel_acknowledges_a_request_for_nothing(channel):
+    channel._socket.send(noop(77))
+    datagram = await channel._receive()
+    assert (sequence_of(datagram), netlink._answer(datagram)) == (77, 0)
 
 
 async def test_a_list_that_the_kernel_says_was_disturbed_is_not_believed(slow_kernel):
