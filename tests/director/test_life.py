@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -354,6 +355,7 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=1500 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 150, stateful_step_count=30
+    max_examples=1500 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 100, stateful_step_count=30
 )
 TestLife = Life.TestCase
+TestLife.pytestmark = [pytest.mark.timeout(1800)]  # what fails is made small first, and that takes its time
