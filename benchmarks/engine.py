@@ -134,7 +134,7 @@ def resident() -> float:
 
 async def measure(kind: str, count: int, interval: float, seconds: float, port: int) -> None:
     book = Book()
-    prober = LocalProber(book)
+    prober = LocalProber(book, forks=False)
     await prober.assign(probes(kind, count, interval, port))
     await asyncio.sleep(max(2.0, interval * 1.5))
     book.summaries.clear()

@@ -65,7 +65,8 @@ class Engine:
     """Asks questions. report(attempt, result): called once for each attempt that ends by itself or by its deadline.
 
     clock: monotonic seconds. netns: the network namespace this process is in, None for the one it was started in.
-    on_bug: called with a text once for each place where a check raised something it must not.
+    on_bug: called with a text once for each place where a check raised something it must not. forks: whether this
+    process starts children.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Engine:
         runner: Runner | None = None,
         netns: str | None = None,
         on_bug: Callable[[str], None],
+        forks: bool = True,
     ) -> None:
         self.report = report
         self.clock = clock
@@ -84,6 +86,7 @@ class Engine:
         self.stalled = 0.0
         self.flying = 0
         self.bugs = Bugs(on_bug)
+        self._forks = forks
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
         self._flights: dict[float, dict[Attempt, None]] = {}
@@ -187,9 +190,10 @@ class Engine:
     def unwatch(self, fd: int) -> None:
         """Forget a descriptor that is about to be closed.
 
-        Said to the kernel too: while a child of this process holds a copy, closing alone would leave it in the set.
+        Closing takes it out of the set, except while a child of this process holds a copy between fork and exec: then
+        its late events would be taken for those of the next socket with its number.
         """
-        if self._watched.pop(fd, None) is not None:
+        if self._watched.pop(fd, None) is not None and self._forks:
             self._epoll.unregister(fd)
 
     def check_namespace(self, target: Target) -> None:
@@ -223,6 +227,8 @@ class Engine:
         conversation, trace = attempt.conversation, attempt.trace
         assert conversation is not None
         for _ in range(STEPS):
+            if type(value) is bytes:
+                attempt.received += len(value)
             if trace is not None:
                 trace.got(value)
             try:

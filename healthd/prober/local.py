@@ -42,7 +42,8 @@ class LocalProber:
     in_flight: most probes at once; more wait their turn. seed: of the spread of probes, drawn if None. clock: monotonic
     seconds. suspended: seconds this machine has slept so far. netns: network namespace this process is in, None for the
     one it was started in. on_bug: called with a text when a check raised what it must not. freeze: take the assignment
-    out of the garbage collector's sight.
+    out of the garbage collector's sight. forks: whether this process starts children; if it never does, a probe costs
+    one call less.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class LocalProber:
         netns: str | None = None,
         on_bug: Callable[[str], None] | None = None,
         freeze: bool = True,
+        forks: bool = True,
     ) -> None:
         self._sink = sink
         self._most = in_flight
@@ -64,7 +66,12 @@ class LocalProber:
         self._clock = clock
         self._freeze = freeze
         self._engine = Engine(
-            self._report, clock=clock, runner=runner, netns=netns, on_bug=on_bug or logging.getLogger(__name__).error
+            self._report,
+            clock=clock,
+            runner=runner,
+            netns=netns,
+            on_bug=on_bug or logging.getLogger(__name__).error,
+            forks=forks,
         )
         self._entries: dict[int, Entry] = {}
         self._wheel: Wheel[Entry] = Wheel()

@@ -40,7 +40,9 @@ class ProberProcess:
         self._wanted: dict[Identity, Give] = {}
         self._assembler = Assembler(_MAX_ORDER)
         self._assignment = orders.Assignment()
-        self._prober = LocalProber(self._outbox, runner=self._runners, in_flight=in_flight, netns=netns)
+        self._prober = LocalProber(
+            self._outbox, runner=self._runners, in_flight=in_flight, netns=netns, forks=False
+        )
 
     async def serve(self, kept: tuple[str, ...]) -> None:
         """Do what the director says until it has gone."""
