@@ -128,6 +128,8 @@ def late_detail(attempt: Attempt) -> str:
     """What a timeout says: what has not come, within what, and how far it went."""
     channel = attempt.channel
     missing = attempt.waiting if channel is None else channel.waiting_for()
+    if attempt.received and missing == "no answer":
+        missing = "no complete answer"
     facts = []
     if attempt.connected:
         facts.append(f"connected after {span(attempt.connected - attempt.started)}")

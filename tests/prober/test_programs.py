@@ -10,6 +10,7 @@ import pytest
 
 from healthd.check import CheckFailed, Inconclusive, Outcome, Passed, Ran, Reason, Verdict
 from healthd.prober.ask import ask
+from tests.prober.patience import late
 from tests.prober.stage import probe, stage
 from tests.prober.talk import Coroutine, Script
 from tests.support import servers
@@ -70,8 +71,8 @@ async def test_a_coroutine_is_cancelled_at_its_deadline():
         finally:
             ended.set()
 
-    said = await verdict(Coroutine(work), 0.2)
-    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, "no answer within 200 ms")
+    said, within = await late(Coroutine(work), servers.refusing())
+    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, f"no answer within {within}")
     await asyncio.wait_for(ended.wait(), AMPLE)
 
 
@@ -149,8 +150,8 @@ async def test_a_program_that_the_runner_killed_at_the_deadline_is_a_timeout():
             asyncio.get_running_loop().call_later(timeout, done, Ran(-9, b""))
             return self._kill
 
-    said = await verdict(Script(), 0.2, Late())
-    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, "the program did not end within 200 ms")
+    said, within = await late(Script(), servers.refusing(), Late())
+    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, f"the program did not end within {within}")
 
 
 async def test_a_runner_that_does_not_answer_is_our_fault_and_is_told_to_kill():

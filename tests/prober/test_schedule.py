@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthd.prober.base import Cadence
@@ -99,6 +99,7 @@ def arrivals(draw):
     return [Place(n, host, jitter) for n, host in enumerate(sorted(hosts))]
 
 
+@settings(max_examples=40)
 @given(arrivals(), INTERVALS, SEEDS)
 def test_every_probe_gets_a_place_in_the_interval_and_always_the_same(new, interval, seed):
     offsets = place(new, (), interval, seed)
@@ -107,6 +108,7 @@ def test_every_probe_gets_a_place_in_the_interval_and_always_the_same(new, inter
     assert offsets == place(new, (), interval, seed)
 
 
+@settings(max_examples=40)
 @given(arrivals(), INTERVALS, SEEDS)
 def test_targets_of_one_host_have_different_slots_as_long_as_there_are_enough(new, interval, seed):
     offsets = place(new, (), interval, seed)
@@ -116,6 +118,7 @@ def test_targets_of_one_host_have_different_slots_as_long_as_there_are_enough(ne
         assert len(set(mine)) == min(len(mine), slots)
 
 
+@settings(max_examples=40)
 @given(arrivals(), arrivals(), INTERVALS, SEEDS)
 def test_newcomers_keep_out_of_the_way_of_those_that_stay(old, new, interval, seed):
     kept = place(old, (), interval, seed)

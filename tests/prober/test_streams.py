@@ -10,6 +10,7 @@ import pytest
 from healthd.check import CheckFailed, Connect, Inconclusive, Outcome, Reader, Reason, Receive, Send, Target, Verdict
 from healthd.prober.ask import ask
 from healthd.prober.transcript import Kind
+from tests.prober.patience import late
 from tests.prober.talk import Line, Steps, Tcp
 from tests.support import servers
 
@@ -43,16 +44,27 @@ async def test_a_port_where_nobody_listens_is_refused(family):
 @FAMILIES
 async def test_a_host_that_drops_everything_times_out_and_says_that_it_never_connected(family):
     with servers.black_hole(family) as target:
-        said = await verdict(Tcp(), target, 0.2)
-    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, "no connection within 200 ms")
+        said, within = await late(Tcp(), target)
+    assert said == Verdict(Outcome.FAIL, Reason.TIMEOUT, f"no connection within {within}")
 
 
 async def test_a_silent_server_times_out_and_the_detail_says_how_far_it_went():
     with servers.serving(servers.silent) as server:
-        said = await verdict(Line(b"x" * 71 + b"\n"), server.target, 0.2)
+        said, within = await late(Line(b"x" * 71 + b"\n"), server.target)
     assert said.reason is Reason.TIMEOUT
-    assert said.detail.startswith("no answer within 200 ms; connected after ")
+    assert said.detail.startswith(f"no answer within {within}; connected after ")
     assert said.detail.endswith(", sent 72 bytes")
+
+
+async def test_an_answer_that_stops_half_way_says_how_much_of_it_came():
+    def stop(connection):
+        connection.sendall(b"half an ans")
+        servers.silent(connection)
+
+    with servers.serving(stop) as server:
+        said, within = await late(Line(), server.target)
+    assert said.detail.startswith(f"no complete answer within {within}; connected after ")
+    assert said.detail.endswith(", sent 6 bytes, received 11 bytes")
 
 
 async def test_a_slow_drip_is_put_together():
@@ -125,8 +137,8 @@ async def test_a_server_that_takes_nothing_is_told_apart_from_one_that_does_not_
         return "never"
 
     with servers.serving(servers.no_reader) as server:
-        said = await verdict(Steps(pour), server.target, 0.3)
-    assert said.detail.startswith("the server did not take what was sent within 300 ms")
+        said, within = await late(Steps(pour), server.target)
+    assert said.detail.startswith(f"the server did not take what was sent within {within}")
 
 
 async def test_the_end_of_a_stream_is_an_empty_answer():

@@ -111,16 +111,17 @@ def test_a_timeout_while_we_were_stopped_says_nothing_about_the_server():
 
 
 def test_an_answer_that_came_while_we_were_stopped_counts():
-    stopped = threading.Event()
+    asked, stopped = threading.Event(), threading.Event()
 
     def answer_late(connection):
         line = servers.line_of(connection)
+        asked.set()
         stopped.wait(BOUND)
         connection.sendall(line)
 
     with servers.serving(answer_late) as server:
         with probing([row("line", server.target, timeout=1.0, interval=1e6)]) as child:
-            child.until(lambda: server.accepted)
+            child.until(asked.is_set)
             child.process.send_signal(signal.SIGSTOP)
             stopped.set()
             time.sleep(1.5)
@@ -130,16 +131,16 @@ def test_an_answer_that_came_while_we_were_stopped_counts():
 
 
 def test_after_a_stop_no_healthy_server_has_failed():
-    with servers.serving(servers.echo_lines, backlog=1024) as server:
-        rows = [row("line", server.target, timeout=0.5, interval=0.2) for _ in range(100)]
+    """The kernel answers a connect, so no slowness of the server's is in it."""
+    with servers.serving(servers.close_at_once, backlog=1024) as server:
+        rows = [row("tcp", server.target, timeout=0.5, interval=0.2) for _ in range(50)]
         with probing(rows) as child:
-            child.until(lambda: any(line.get("passed", 0) > 100 for line in child.lines))
+            child.until(lambda: any(line.get("passed", 0) > 50 for line in child.lines))
             for _ in range(2):
                 child.stop(1.2)
                 seen = len(child.lines)
-                child.until(lambda seen=seen: any(line.get("passed", 0) > 100 for line in child.lines[seen + 1 :]))
-            # each echo is a thread of this process, which may be slow: only what stopping caused is at stake
-            assert [line for line in child.verdicts() if line["reason"] not in ("local", "timeout")] == []
+                child.until(lambda seen=seen: any(line.get("passed", 0) > 50 for line in child.lines[seen + 1 :]))
+            assert child.of(outcome="fail") == []
 
 
 def test_a_server_that_stays_silent_while_we_run_fails():
@@ -162,7 +163,8 @@ def test_without_descriptors_nothing_is_said_about_servers_and_probing_goes_on()
             child.until(lambda: child.of(reason="timeout"))  # those that had one
             seen = len(child.lines)
             child.until(lambda: any(line.get("passed") for line in child.lines[seen + 1 :]))
-            assert {line["reason"] for line in child.verdicts()} == {"local", "timeout"}
+            assert {line["reason"] for line in child.verdicts()} <= {"local", "timeout", "ok"}
+            assert child.of(probe=0, outcome="fail") == []
 
 
 PORTS = "echo 40000 40003 > /proc/sys/net/ipv4/ip_local_port_range"
