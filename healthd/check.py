@@ -23,14 +23,15 @@ conversation; most conversations let it through.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from healthd.model import Address, endpoint
+from healthd.option import REQUIRED as REQUIRED  # noqa: PLC0414  # handed on to checks
+from healthd.option import option as option  # noqa: PLC0414  # handed on to checks
 
 
 class Outcome(Enum):
@@ -111,36 +112,6 @@ class Passed:
 
 
 # --- options: fields of a check ---------------------------------------------------------------------------------
-
-
-def option(
-    default: Any,
-    doc: str,
-    *,
-    rule: Callable[[Any], Any] | None = None,
-    secret: bool = False,
-    file: Literal["read", "execute"] | None = None,
-) -> Any:
-    """A field of a check that the configuration may set.
-
-    default: its value when not given (`REQUIRED` for none). doc: one sentence for the reference. rule: called with the
-    value once its type is right; returns the value to keep or raises ValueError with a text for the operator.
-    secret: never shown in output. file: the value is the path of a file that must be there to be read or executed;
-    who loads the configuration looks, a check does not. A field's type is one of str, int, float, bool, bytes, Literal,
-    tuple[str, ...], tuple[tuple[str, str], ...] (a table), Tls | None, or one of those `| None`. Fields of a check that
-    are not made by `option` are its own affair (what it prepares for speed), never configuration.
-    """
-    metadata = {"doc": doc, "rule": rule, "secret": secret, "file": file}
-    if default is REQUIRED:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-class _Required:
-    """Marks an option without a default."""
-
-
-REQUIRED = _Required()
 
 
 def tls_name(text: str | None) -> str | None:

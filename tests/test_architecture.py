@@ -21,7 +21,10 @@ PACKAGES = ("healthd", "checks")
 # layer, what stands in one group may import each other; groups of one layer are strangers. A package stands for all
 # that is in it and is not named itself.
 LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("words", (("healthd",), ("healthd.model",), ("healthd.events",), ("healthd.commands.exits",))),
+    (
+        "words",
+        (("healthd",), ("healthd.model",), ("healthd.option",), ("healthd.events",), ("healthd.commands.exits",)),
+    ),
     (
         "tools",
         (
@@ -73,6 +76,7 @@ PURE = frozenset(
         "model",
         "ops",
         "check",
+        "option",
         "health",
         "policy",
         "plan",

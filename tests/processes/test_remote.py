@@ -10,8 +10,8 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from checks.tcp import TcpCheck
 from healthd.check import Outcome, Reason, Target
 from healthd.config.schema import ProberSettings, RunnerSettings
 from healthd.health import Health, Phase, Thresholds
-from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
+from healthd.prober.base import Cadence, Observation, Probe, Watch
 from healthd.prober.remote import RemoteProber
+from tests.processes.ear import Ear
 from tests.processes.sample_checks import (
     CrashesCheck,
     FactsCheck,
@@ -35,41 +36,6 @@ from tests.processes.waiting import alive, inode_of, is_root, open_files, status
 
 QUICK = Cadence(interval=0.1, timeout=0.09, jitter=0.0)
 SCRIPTS = Cadence(interval=20.0, timeout=15.0, jitter=0.0)
-
-
-@dataclass
-class Ear:
-    """A sink that remembers."""
-
-    observations: list[Observation] = field(default_factory=list)
-    summaries: list[Summary] = field(default_factory=list)
-    losses: list[str] = field(default_factory=list)
-
-    def observed(self, batch: Sequence[Observation]) -> None:
-        """Remember."""
-        self.observations += batch
-
-    def summarised(self, summary: Summary) -> None:
-        """Remember."""
-        self.summaries.append(summary)
-
-    def lost(self, why: str) -> None:
-        """Remember."""
-        self.losses.append(why)
-
-    def of(self, number: int) -> list[Observation]:
-        """Observations of a probe."""
-        return [one for one in self.observations if one.probe == number]
-
-    def phase(self, number: int) -> Phase | None:
-        """Phase after the last observation of a probe, by its only watch."""
-        seen = self.of(number)
-        return seen[-1].healths[0][1].phase if seen else None
-
-    def said(self, number: int) -> str:
-        """Detail of the last observation of a probe."""
-        seen = self.of(number)
-        return seen[-1].verdict.detail if seen else ""
 
 
 @dataclass
