@@ -31,17 +31,16 @@ from healthd.events import Event, Kind
 from healthd.hooks import Announcer, LogHook
 from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
 from healthd.ipvs.kernel import KernelTable
-from healthd.ipvs.memory import MemoryTable
 from healthd.ipvs.namespace import namespace_identity
 from healthd.ipvs.watch import LinkChange, NeighbourFailed, watch
 from healthd.log import configure
 from healthd.model import ServiceKey
-from healthd.signals import Orders
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
 from healthd.runner.process import start_runner
 from healthd.sdnotify import Notifier, watchdog_interval
+from healthd.signals import Orders
 from healthd.view import Scene, describe_all
 
 logger = logging.getLogger(__name__)
@@ -59,11 +58,11 @@ STATUS_EVERY = 5.0
 class Options:
     """How the daemon was started.
 
-    memory: keep a table of its own instead of the kernel's. locks: folder that all daemons of one table share.
+    table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table share.
     """
 
     config: Path
-    memory: bool = False
+    table: IpvsTable | None = None
     in_process: bool = False
     log_level: str | None = None
     locks: Path = LOCKS
@@ -109,11 +108,11 @@ async def _started(config: Config, options: Options, orders: Orders, stack: cont
 
 async def _start(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
     settings = config.settings
-    claims = None if options.memory else Claims(_lock_file(settings, options.locks))
+    claims = None if options.table else Claims(_lock_file(settings, options.locks))
     if claims:
         stack.callback(claims.close)
         claims.take([service.key for service in config.services])
-    table: IpvsTable = MemoryTable() if options.memory else KernelTable(settings.table.netns)
+    table = options.table or KernelTable(settings.table.netns)
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
     announcer = Announcer([LogHook()])
@@ -204,7 +203,7 @@ class Daemon:
                 self._report,
                 self._reload_when_hung_up,
             ]
-            if self._config.settings.prober.watch_neighbours and not self._options.memory:
+            if self._config.settings.prober.watch_neighbours and not self._options.table:
                 jobs.append(self._watch)
             tasks = [group.create_task(_forever(job), name=job.__name__) for job in jobs]
             yield

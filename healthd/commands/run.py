@@ -16,6 +16,7 @@ from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Config
 from healthd.daemon import LOCKS, Options, serve
+from healthd.ipvs.memory import MemoryTable
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return exits.CONFIG
     level = arguments.log_level
-    options = Options(arguments.config, arguments.table == "memory", arguments.in_process, level, arguments.locks)
+    table = MemoryTable() if arguments.table == "memory" else None
+    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks)
     return asyncio.run(serve(_with_level(loaded.config, level), options, loaded.problems))
 
 

@@ -1,0 +1,160 @@
+"""The daemon in this process, on tables that misbehave: what it says, how it ends, and that nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from healthd.config.load import load
+from healthd.control import ask
+from healthd.daemon import Options, needs_restart, serve
+from healthd.ipvs.base import RowRefused
+from healthd.ipvs.memory import MemoryTable
+from healthd.ops import Op
+from tests.daemon.conftest import service_text
+
+BOUND = 60.0
+
+
+class Buggy(MemoryTable):
+    """A table with a fault in it."""
+
+    async def apply(self, ops: Sequence[Op]) -> list[RowRefused | None]:
+        """Raise what no caller expects."""
+        raise ZeroDivisionError("a fault of our own")
+
+
+class Serving:
+    """`serve` as a task, and what it can be asked."""
+
+    def __init__(self, path: Path, table: MemoryTable) -> None:
+        config = load(path).config
+        assert config is not None
+        self.table = table
+        self.folder = path.parent
+        self.task = asyncio.create_task(serve(config, Options(path, table, in_process=True)))
+
+    async def ask(self, method: str = "GET", what: str = "/v1/status") -> dict:
+        """Ask over the control socket, in a thread."""
+        return await asyncio.to_thread(ask, self.folder / "control.sock", method, what, BOUND)
+
+    async def until(self, *words: str) -> None:
+        """Wait for a line of log with these words."""
+        async with asyncio.timeout(BOUND):
+            while not any(all(word in line for word in words) for line in self.log()):
+                assert not self.task.done(), self.log()
+                await asyncio.sleep(0.02)
+
+    def log(self) -> list[str]:
+        """The lines of the log as they stand in the file."""
+        path = self.folder / "log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    async def end(self, *numbers: int) -> int:
+        """Send ourselves these signals; the exit code."""
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        async with asyncio.timeout(BOUND):
+            return await self.task
+
+
+async def test_a_fault_of_its_own_ends_it_with_the_traceback_in_the_log(write, listeners):
+    serving = Serving(write(service_text("www", listeners)), Buggy())
+    assert await serving.end() == 70
+    (line,) = [json.loads(line) for line in serving.log() if "fault of its own" in line]
+    assert "ZeroDivisionError: a fault of our own" in json.dumps(line)
+    assert not (serving.folder / "control.sock").exists()
+
+
+async def test_no_table_at_the_start_is_one_sentence(write, listeners):
+    serving = Serving(write(service_text("www", listeners)), MemoryTable(unavailable="no permission"))
+    assert await serving.end() == 69
+    assert "healthd cannot start: no permission" in json.loads(serving.log()[-1])["message"]
+
+
+@pytest.mark.parametrize(("policy", "code"), [("leave", 0), ("quiesce", 69), ("remove", 69)])
+async def test_a_stop_policy_that_cannot_be_carried_out_is_told(write, listeners, policy, code):
+    serving = Serving(write(service_text("www", listeners), on_stop=policy), MemoryTable())
+    await serving.until("server-up")
+    serving.table.unavailable = "the module is gone"
+    assert await serving.end(signal.SIGTERM) == code
+    assert any("the module is gone" in line and policy in line for line in serving.log()) is (code != 0)
+
+
+@pytest.mark.parametrize(("policy", "rows"), [("leave", [7, 7]), ("quiesce", [0, 0]), ("remove", None)])
+async def test_what_a_stop_policy_leaves_in_the_table(write, listeners, policy, rows):
+    serving = Serving(write(service_text("www", listeners), on_stop=policy), MemoryTable())
+    await serving.until(f"{listeners[0].port}", "server-up")
+    await serving.until(f"{listeners[1].port}", "server-up")
+    assert await serving.end(signal.SIGINT) == 0
+    found = [[row.weight for row in each.dests.values()] for each in (await serving.table.snapshot()).services.values()]
+    assert found == ([rows] if rows else [])
+
+
+async def test_a_reload_while_the_table_is_away_is_answered_and_says_so(write, listeners):
+    """It is in force for the probes, and is written when the table is back."""
+    path = write(service_text("www", listeners))
+    serving = Serving(path, MemoryTable())
+    await serving.until("server-up")
+    serving.table.unavailable = "the module is gone"
+    path.write_text(path.read_text().replace("weight = 7", "weight = 9"))
+    answer = await serving.ask("POST", "/v1/reload")
+    serving.table.unavailable = ""
+    assert answer["ok"] is True
+    assert "once the table is back: the module is gone" in answer["message"]
+    async with asyncio.timeout(BOUND):
+        while {real["weight"] for s in (await serving.ask())["services"] for real in s["reals"]} != {9}:
+            await asyncio.sleep(0.05)
+    assert await serving.end(signal.SIGTERM) == 0
+
+
+async def test_reloads_at_the_same_time_take_turns(write, listeners):
+    path = write(service_text("www", listeners))
+    serving = Serving(path, MemoryTable())
+    await serving.until("server-up")
+    path.write_text(path.read_text() + service_text("two", listeners, "192.0.2.81:80"))
+    answers = await asyncio.gather(*(serving.ask("POST", "/v1/reload") for _ in range(3)))
+    assert all("2 services" in answer["message"] for answer in answers)
+    assert await serving.end(signal.SIGTERM, signal.SIGHUP) == 0
+
+
+async def test_a_change_that_needs_a_restart_is_told_until_it_is_taken_back(write, listeners):
+    path = write(service_text("www", listeners))
+    serving = Serving(path, MemoryTable())
+    await serving.until("server-up")
+    before = path.read_text()
+    path.write_text(before + "[prober]\nprocesses = 2\n")
+    for _ in range(2):
+        assert "changes of prober take effect at the next start" in (await serving.ask("POST", "/v1/reload"))["message"]
+    path.write_text(before)
+    assert "next start" not in (await serving.ask("POST", "/v1/reload"))["message"]
+    assert await serving.end(signal.SIGTERM) == 0
+
+
+async def test_an_end_while_somebody_waits_for_a_reload_is_an_end(write, listeners):
+    """Who waits is answered or hung up on; the daemon does not wait for them."""
+    path = write(service_text("www", listeners))
+    serving = Serving(path, MemoryTable())
+    await serving.until("server-up")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(serving.folder / "control.sock"))
+        client.sendall(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await serving.end(signal.SIGTERM) == 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "healthd-log"]
+
+
+def test_settings_that_are_read_only_at_the_start_are_named(write):
+    plain = load(write()).config
+    other = load(write(more="[runner]\nparallel = 3\n")).config
+    assert plain is not None
+    assert other is not None
+    assert needs_restart(plain.settings, other.settings) == ["runner"]
+    assert needs_restart(plain.settings, plain.settings) == []
