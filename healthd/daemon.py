@@ -58,7 +58,8 @@ STATUS_EVERY = 5.0
 class Options:
     """How the daemon was started.
 
-    table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table share.
+    table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
+    share.
     """
 
     config: Path

@@ -33,5 +33,5 @@ def option(
     """
     metadata = {"doc": doc, "rule": rule, "secret": secret, "file": file}
     if default is REQUIRED:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(repr=not secret, metadata=metadata)
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)

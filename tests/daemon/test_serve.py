@@ -111,7 +111,7 @@ async def test_a_reload_while_the_table_is_away_is_answered_and_says_so(write, l
     assert answer["ok"] is True
     assert "once the table is back: the module is gone" in answer["message"]
     async with asyncio.timeout(BOUND):
-        while {real["weight"] for s in (await serving.ask())["services"] for real in s["reals"]} != {9}:
+        while {real["weight"] for s in (await serving.ask())["services"] for real in s["reals"]} != {9}:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert await serving.end(signal.SIGTERM) == 0
 
