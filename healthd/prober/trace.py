@@ -26,7 +26,8 @@ def _line(line: Line) -> Iterator[str]:
     arrow = ARROWS.get(line.kind, "*")
     yield f"{line.at * 1000:9.2f} ms {arrow} {line.kind.value}{f' {line.text}' if line.text else ''}"
     rows = line.data.splitlines()
-    for row in rows[:LINES_SHOWN]:
-        yield f"{'':12} {arrow}   {shown(CREDENTIALS.sub(rb'\1********', row), WIDTH)}"
+    for raw in rows[:LINES_SHOWN]:
+        row = CREDENTIALS.sub(rb"\1********", raw)
+        yield f"{'':12} {arrow}   {shown(row, WIDTH)}"
     if len(rows) > LINES_SHOWN:
         yield f"{'':12} {arrow}   ... {len(rows) - LINES_SHOWN} more lines"
