@@ -7,7 +7,8 @@ full weight. Nothing is remembered: whether the fallback is in is derived, every
   has weight 0 and keeps its row.
 * A server nothing is known of yet gets no row until its first verdict, and keeps the one it has: nobody is sent to an
   unchecked server by us, and nothing is written that no verdict demands.
-* The fallback is in when no server is usable and none that could become so is still unknown.
+* The fallback is in when no server is usable and none that could become so is still unknown; it does not wait for
+  the unknown where it is the last usable server that goes.
 * Make before break holds here too: while no server is usable and some are still unknown (or, without a fallback, up
   but not taken by the table), rows that are to go (the fallback, servers no longer configured) stay. So neither a
   restart nor a reload leaves a service empty for a round.
@@ -147,13 +148,18 @@ def wanted_service(config: ServiceConfig, states: Mapping[DestKey, ServerState],
         return None
     rows = wanted_rows(config, states, context)
     if not usable(rows, states):
-        if only(Because.UNKNOWN, config.reals, states):
-            rows |= _leftovers(config, rows, context)
+        left = _leftovers(config, rows, context)
+        if only(Because.UNKNOWN, config.reals, states) and (_serve(left) or not _serve(context.rows)):
+            rows |= left
         elif config.fallback:
             rows[config.fallback.key] = config.fallback.spec
         elif only(Because.REFUSED, config.reals, states):
-            rows |= _leftovers(config, rows, context)
+            rows |= left
     return Service(spec, _with_strangers(config, rows, context))
+
+
+def _serve(rows: Mapping[DestKey, DestSpec]) -> bool:
+    return any(row.weight > 0 for row in rows.values())
 
 
 def _leftovers(config: ServiceConfig, rows: Mapping[DestKey, DestSpec], context: Context) -> dict[DestKey, DestSpec]:

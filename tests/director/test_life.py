@@ -267,6 +267,7 @@ class Life(RuleBasedStateMachine):
         """Let the director work, and hold every single write against the rules. A crash is followed by a start."""
         first = len(self.table.steps)
         before = {key: usable(await self.table.service(key)) for key in NAMES}
+        services = {key: await self.table.service(key) for key in before.keys() - self.table.unread}
         try:
             await work
         except* Crash:
@@ -277,7 +278,27 @@ class Life(RuleBasedStateMachine):
         if crashed:
             self._restart()
             await self._under_watch(self.scenario.configure(self.config))
+        elif self.drift is Drift.REPAIR and self.scenario.director.table_error is None:
+            for key, found in services.items():
+                if usable(found) and not usable(await self.table.service(key)):
+                    assert self._nobody_is_left(key, found), f"{key} was given up too early"
         self._listen()
+
+    def _nobody_is_left(self, key: ServiceKey, before: Service) -> bool:
+        """True if a service that was usable has no fallback that the table takes, and no old row worth keeping."""
+        declared = {each.key: each for each in self.config.services}.get(key)
+        if declared is None:
+            return True
+        if declared.fallback:
+            return (key, declared.fallback.key) in self.table.refusing
+        roster, keys = self.scenario.director.roster, {server.key for server in declared.reals}
+        hopeful = any(
+            admin_of(declared.admin, server.admin) is Admin.ENABLED
+            and server.spec.weight
+            and roster.phase((key, server.key)) is Phase.UNKNOWN
+            for server in declared.reals
+        )
+        return not hopeful or not any(spec.weight for dest, spec in before.dests.items() if dest not in keys)
 
     def _check_steps(self, first: int, before: dict[ServiceKey, bool]) -> None:
         steps = self.table.steps[first:]
@@ -304,6 +325,7 @@ class Life(RuleBasedStateMachine):
                 self.told[event.virtual, event.real] = event
             if event.kind in (Kind.FALLBACK_ON, Kind.FALLBACK_OFF):
                 self.told[event.virtual, "fallback"] = event
+            assert event.kind is not Kind.DRIFT or self.table.meddled, f"nobody did that: {event.message}"
             if event.kind in (Kind.SERVICE_ADDED, Kind.SERVICE_REMOVED):
                 self.told[event.virtual, "service"] = event
             if event.kind in (Kind.TABLE_LOST, Kind.TABLE_BACK):

@@ -25,6 +25,7 @@ from tests.support.builders import (
     C,
     asks,
     check,
+    config,
     dest,
     listed,
     real,
@@ -67,6 +68,15 @@ async def test_a_start_waits_for_all_servers_before_the_fallback_steps_in():
     assert await scenario.rows() == {A: 0}
     await scenario.hears({B: FAIL})
     assert await scenario.rows() == {A: 0, B: 0, SORRY: 1}
+
+
+async def test_the_last_server_to_go_brings_the_fallback_also_while_a_new_server_is_unknown():
+    scenario = await serving(service(real(A), fallback=True))
+    await scenario.configure(config(service(real(A), real(B), fallback=True)))
+    await scenario.hears({A: FAIL, B: UNSURE})
+    assert scenario.writes() == [AddDest(WWW, SORRY, row(1)), SetDest(WWW, A, row(0))]
+    await scenario.hears({B: PASS})
+    assert await scenario.rows() == {A: 0, B: 10}
 
 
 async def test_all_first_verdicts_of_one_moment_are_one_plan():

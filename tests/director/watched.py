@@ -25,7 +25,8 @@ class WatchedTable(MemoryTable):
     """A memory table with a record of its life.
 
     steps: every write so far. refusing: destinations whose rows it does not take with a weight. cut: what to raise once
-    `cut_after` more operations have been done.
+    `cut_after` more operations have been done. unread: services that a stranger edited since they were last read.
+    meddled: whether a stranger ever edited anything.
     """
 
     def __init__(self) -> None:
@@ -34,12 +35,13 @@ class WatchedTable(MemoryTable):
         self.refusing: set[tuple[ServiceKey, DestKey]] = set()
         self.cut: Exception | None = None
         self.cut_after = 0
-        self._unread: set[ServiceKey] = set()
+        self.meddled = False
+        self.unread: set[ServiceKey] = set()
 
     async def snapshot(self, only: Collection[ServiceKey] | None = None, *, counters: bool = False) -> Snapshot:
         """Read the table, as MemoryTable does."""
         found = await super().snapshot(only, counters=counters)
-        self._unread -= set(only) if only is not None else self._unread
+        self.unread -= set(only) if only is not None else self.unread
         return found
 
     async def apply(self, ops: Sequence[Op]) -> list[RowRefused | None]:
@@ -59,7 +61,7 @@ class WatchedTable(MemoryTable):
         before = await self.service(key)
         (answer,) = await super().apply([op])
         if answer is None:
-            self.steps.append(Step(op, before, await self.service(key), key in self._unread))
+            self.steps.append(Step(op, before, await self.service(key), key in self.unread))
         return answer
 
     async def service(self, key: ServiceKey) -> Service | None:
@@ -76,7 +78,8 @@ class WatchedTable(MemoryTable):
                 self.edit(op)
             except RowRefused:
                 continue
-            self._unread.add(op.service)  # type: ignore[union-attr]
+            self.meddled = True
+            self.unread.add(op.service)  # type: ignore[union-attr]
 
     def _refuses(self, op: Op) -> int:
         if isinstance(op, AddDest | SetDest) and op.spec.weight and (op.service, op.dest) in self.refusing:

@@ -93,6 +93,8 @@ def test_the_fallback_is_derived(known: Known, have):
         assert config.fallback.key not in found.dests
     elif not hopeful:
         assert found.dests[config.fallback.key] == config.fallback.spec
+    elif any(spec.weight for spec in have.values()):
+        assert usable(found)
     else:
         assert found.dests.get(config.fallback.key) == have.get(config.fallback.key)
 

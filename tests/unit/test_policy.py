@@ -153,6 +153,13 @@ def test_the_fallback_is_in_if_no_server_is_usable_and_none_may_become_so(states
     assert (SORRY in rows) is steps_in
 
 
+def test_the_fallback_does_not_wait_for_the_unknown_where_the_last_usable_server_goes():
+    assert wanted({A: DOWN, B: UNKNOWN}, have={A: 10}, fallback=True) == {A: 0, SORRY: 1}
+    assert wanted({A: DOWN, B: UNKNOWN}, have={A: 0, SORRY: 1}, fallback=True) == {A: 0, SORRY: 1}
+    assert wanted({A: DOWN, B: UNKNOWN}, have={A: 10, C: 5}, fallback=True) == {A: 0, C: 5}
+    assert wanted({A: DOWN, B: UNKNOWN}, have={A: 0}, fallback=True) == {A: 0}
+
+
 def test_a_server_of_weight_0_does_not_keep_the_fallback_waiting():
     assert wanted({A: UNKNOWN}, weight=0, fallback=True) == {SORRY: 1}
     assert wanted({A: UP}, weight=0, fallback=True) == {A: 0, SORRY: 1}
