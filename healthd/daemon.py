@@ -41,7 +41,7 @@ from healthd.prober.remote import RemoteProber
 from healthd.runner.process import start_runner
 from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.signals import Orders
-from healthd.view import Scene, describe_all
+from healthd.view import Scene, describe_all, refused_rows
 
 logger = logging.getLogger(__name__)
 children_logger = logging.getLogger("healthd.children")
@@ -292,7 +292,9 @@ class Daemon:
             for service in director.roster.services.values()
             for real in service.reals
         }
-        scene = Scene(director.roster, director.ledger, states, time.monotonic(), latest, read)
+        scene = Scene(
+            director.roster, director.ledger, states, time.monotonic(), latest, read, refused_rows(director.ledger)
+        )
         document = describe_all(scene, director.table_error, director.summary)
         hooks = [asdict(stats) for stats in self._announcer.stats()]
         about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}

@@ -1,42 +1,66 @@
-"""The status document -> text for people. Pure."""
+"""The status document -> text for people. Pure.
+
+Much of it is the words of strangers (a server's banner); nothing of that reaches a terminal as more than letters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+from healthd.log.printable import printable
 
 Document = dict[str, Any]
 HEAD = ("REAL SERVER", "STATE", "FOR", "WEIGHT", "ACT", "INACT", "LAST ANSWER")
+SILENT = 5.0
+"""Seconds without a word from the prober, which says something every second, after which that is worth a line."""
+LONGEST_ANSWER = 100
 
 
 def status_text(document: Document) -> str:
     """The whole status as text: one block for each service."""
-    blocks = [_head(document), *(_service(service) for service in document["services"])]
-    return "\n\n".join(block for block in blocks if block)
+    blocks = [_lines(_head(document)), *(_lines(_service(service)) for service in document["services"])]
+    return "\n\n".join(blocks)
 
 
-def _head(document: Document) -> str:
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(printable(line) for line in lines)
+
+
+def _head(document: Document) -> Iterator[str]:
     prober, table = document["prober"], document["table"]
-    lines = [] if table["ok"] else [f"THE TABLE CANNOT BE KEPT: {table['error']}"]
+    if not table["ok"]:
+        yield f"THE TABLE CANNOT BE KEPT: {table['error']}"
+        yield "weights are those it had when it could last be asked"
     if prober["age"] is None:
-        return "\n".join([*lines, f"{prober['probes']} probes, none made yet"])
-    lines.append(
+        yield f"{prober['probes']} probes, none made yet"
+        return
+    if prober["age"] > SILENT:
+        yield f"THE PROBER HAS SAID NOTHING FOR {_ago(prober['age'])}; this was its last second:"
+    yield (
         f"{prober['probes']} probes, {prober['passed']} passed, {prober['failed']} failed, "
         f"{prober['inconclusive']} inconclusive in the last second; "
         f"late by {prober['lateness_p99_ms']} ms (p99), {prober['missed']} missed"
     )
-    return "\n".join(lines)
 
 
-def _service(service: Document) -> str:
-    absent = "" if service["present"] else "  NOT IN THE TABLE"
-    title = f"{service['name']}  {service['virtual']}  {service['scheduler']}{absent}"
+def _service(service: Document) -> Iterator[str]:
+    marks = [] if service["present"] else ["NOT IN THE TABLE"]
+    marks += ["EDITED BY SOMEBODY ELSE"] if service["edited"] else []
+    yield "  ".join([service["name"], service["virtual"], service["scheduler"], *marks])
     rows = [_server(real) for real in service["reals"]]
     fallback = service["fallback"]
     if fallback:
-        state = "in use" if fallback["active"] else "not needed"
-        rows.append((f"{fallback['address']} (fallback)", state, "", _weight(fallback["weight"]), "", "", ""))
-    return "\n".join([title, *aligned([HEAD, *rows])])
+        rows.append(_other(fallback, "fallback", "in use" if fallback["active"] else "not needed"))
+    rows += [_other(row, "not configured", "") for row in service["others"]]
+    yield from aligned([HEAD, *rows])
+    for refused in (service["refused"], *(real["refused"] for real in service["reals"])):
+        if refused:
+            yield f"  ! the table refused to {refused}"
+
+
+def _other(row: Document, what: str, state: str) -> tuple[str, ...]:
+    return (f"{row['address']} ({what})", state, "", _weight(row["weight"]), "", "", "")
 
 
 def _server(real: Document) -> tuple[str, ...]:
@@ -45,7 +69,7 @@ def _server(real: Document) -> tuple[str, ...]:
     return (
         name,
         _state(real),
-        _ago(real["for"]),
+        _ago(real["for"]) if real["for"] is not None else "-",
         _weight(real["weight"]),
         str(connections.get("active", "-")),
         str(connections.get("inactive", "-")),
@@ -57,6 +81,8 @@ def _state(real: Document) -> str:
     words = [real["phase"]]
     words += [why for why in real["reasons"] if why not in ("failed", "unknown")]
     for check in real["checks"]:
+        if check["inconclusive"]:
+            words.append(f"not asked {check['inconclusive']}x")
         if check["streak"]:
             needed = check["fall"] if check["phase"] == "up" else check["rise"]
             words.append(f"{'failing' if check['phase'] == 'up' else 'passing'} {check['streak']}/{needed}")
@@ -73,7 +99,8 @@ def _last(checks: Sequence[Document]) -> str:
     if not answers:
         return "none yet" if checks else "not checked"
     kind, last = next((answer for answer in answers if answer[1]["outcome"] != "pass"), answers[0])
-    return f"{kind} {last['outcome']} {last['detail']} ({last['took_ms']:g} ms)"
+    detail = last["detail"] if len(last["detail"]) <= LONGEST_ANSWER else f"{last['detail'][:LONGEST_ANSWER]}..."
+    return f"{kind} {last['outcome']} {detail} ({last['took_ms']:g} ms)"
 
 
 def _ago(seconds: float) -> str:
@@ -86,6 +113,7 @@ def _ago(seconds: float) -> str:
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
     """Rows of cells as lines with aligned columns, indented by two."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

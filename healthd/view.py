@@ -1,5 +1,8 @@
 """What healthd believes, as plain values for programs and people. Pure.
 
+While `table.ok` is false, every weight, and whether a row is present, is what the table had when it could last be
+asked. A server has `for` (seconds in its phase) only if it is checked.
+
 `describe_all` is the document that the control socket serves and that `healthd status` shows. Its keys are stable
 within one `version`; new ones may be added.
 """
@@ -12,11 +15,12 @@ from typing import Any
 
 from healthd.assignment import ServerRef
 from healthd.config.schema import RealServer, ServiceConfig
+from healthd.drift import NOTHING_HELD, Holds
 from healthd.health import Thresholds
 from healthd.ipvs.base import ServiceCounters
 from healthd.ledger import Ledger
-from healthd.model import Connections, DestSpec, ServiceKey
-from healthd.policy import ServerState, reasons
+from healthd.model import Connections, DestKey, DestSpec, ServiceKey
+from healthd.policy import Because, ServerState, reasons
 from healthd.prober.base import Observation, Probe, Summary
 from healthd.roster import Roster
 
@@ -25,7 +29,10 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything a view is made of. now: monotonic seconds. latest: the last observation of each probe, by probe."""
+    """Everything a view is made of.
+
+    now: monotonic seconds. latest: the last observation of each probe, by probe. refused: as `refused_rows` has it.
+    """
 
     roster: Roster
     ledger: Ledger
@@ -33,6 +40,12 @@ class Scene:
     now: float
     latest: Mapping[int, Observation]
     counters: Mapping[ServiceKey, ServiceCounters]
+    refused: Mapping[tuple[ServiceKey, DestKey | None], str]
+
+
+def refused_rows(ledger: Ledger) -> dict[tuple[ServiceKey, DestKey | None], str]:
+    """What the table does not accept, and why, by row; None in place of a destination is the service's own row."""
+    return {(op.service, getattr(op, "dest", None)): str(each.error) for op, each in ledger.refusals.items()}
 
 
 def describe_all(scene: Scene, table_error: str | None, summary: Summary | None) -> dict[str, Any]:
@@ -76,10 +89,20 @@ def describe_service(scene: Scene, service: ServiceConfig, probes: Mapping[int, 
         "on_failure": service.on_failure.value,
         "admin": service.admin.value,
         "present": present,
+        "edited": _held(scene, service.key).service is not None,
+        "refused": scene.refused.get((service.key, None)),
         "fallback": describe_fallback(scene, service),
         "reals": [describe_server(scene, service, real, probes) for real in service.reals],
+        "others": describe_others(scene, service),
         "config": str(service.place),
     }
+
+
+def describe_others(scene: Scene, service: ServiceConfig) -> list[dict[str, Any]]:
+    """Rows that are neither a declared server's nor the fallback's: a stranger's that stays, or one that is to go."""
+    ours = {real.key for real in service.reals} | ({service.fallback.key} if service.fallback else set())
+    rows = scene.ledger.rows(service.key)
+    return [{"address": str(key), **_row(rows[key])} for key in sorted(rows.keys() - ours, key=lambda key: key.rank)]
 
 
 def describe_fallback(scene: Scene, service: ServiceConfig) -> dict[str, Any] | None:
@@ -102,9 +125,10 @@ def describe_server(
         "address": str(real.key),
         "name": real.name,
         "phase": state.phase.value,
-        "for": round(scene.now - scene.roster.since(ref), 3),
+        "for": round(scene.now - scene.roster.since(ref), 3) if watches else None,
         "admin": state.admin.value,
-        "reasons": sorted(reason.value for reason in reasons(state)),
+        "reasons": sorted(reason.value for reason in _reasons(scene, ref)),
+        "refused": scene.refused.get(ref),
         "configured_weight": real.spec.weight,
         "asked_weight": state.asked,
         **_row(scene.ledger.row(*ref)),
@@ -126,10 +150,21 @@ def describe_watch(scene: Scene, watch: int, probes: Mapping[int, Probe]) -> dic
         "timeout": probe.cadence.timeout,
         "phase": health.phase.value,
         "streak": health.streak,
+        "inconclusive": scene.roster.unsure.get(watch, 0),
         "rise": limits.rise,
         "fall": limits.fall,
         "last": _verdict(seen, scene.now) if seen else None,
     }
+
+
+def _reasons(scene: Scene, ref: ServerRef) -> set[Because]:
+    """Why a server is not at full weight; a stranger's edit that is left is a reason, too."""
+    edited = {Because.EDITED} if ref[1] in _held(scene, ref[0]).dests else set()
+    return edited | reasons(scene.states[ref])
+
+
+def _held(scene: Scene, key: ServiceKey) -> Holds:
+    return scene.ledger.holds.get(key, NOTHING_HELD)
 
 
 def _asked(roster: Roster, watch: int, probes: Mapping[int, Probe]) -> tuple[Probe, Thresholds]:

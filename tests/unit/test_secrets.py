@@ -11,6 +11,7 @@ from healthd.prober.transcript import Kind, Line, Transcript
 from healthd.registry import check_class, names
 
 WORD = "xyzzy"
+NEEDED = {"http": {"username": "joe"}, "pgsql": {"user": "joe"}}
 
 
 def secrets() -> list[tuple[str, str]]:
@@ -27,7 +28,7 @@ def test_there_are_some():
 @pytest.mark.parametrize(("kind", "name"), secrets())
 def test_a_check_shows_everything_but_its_secrets(kind, name):
     """Tracebacks and reports of faults show checks."""
-    check = check_class(kind)(**{"username": "joe", name: WORD} if kind == "http" else {name: WORD})
+    check = check_class(kind)(**NEEDED.get(kind, {}), **{name: WORD})
     assert getattr(check, name) == WORD
     assert WORD not in repr(check)
 
