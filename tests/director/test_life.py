@@ -339,9 +339,10 @@ class Life(RuleBasedStateMachine):
         self.table.refusing.clear()
         await self._under_watch(self.scenario.turn(LONG))
         roster = self.scenario.director.roster
+        # Services that ask a server the same question share its answer, so what is true is true in all of them.
+        down = {ref[1] for ref in roster.reals if roster.phase(ref) is Phase.DOWN}
         for ref, server in roster.reals.items():
-            up = roster.phase(ref) is not Phase.DOWN
-            self.truth[ref] = Condition(up, roster.asked(ref) if asks_weight(server) else None)
+            self.truth[ref] = Condition(ref[1] not in down, 2 if asks_weight(server) else None)
         for _ in range(2):
             for ref in roster.reals:
                 self.scenario.say(ref, verdict_of(self.truth[ref]))
