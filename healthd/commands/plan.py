@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from healthd.commands import exits
@@ -14,11 +16,11 @@ from healthd.commands.loading import load_or_tell
 from healthd.config.schema import Admin, Config
 from healthd.control import ControlError, ask
 from healthd.health import Phase
-from healthd.ipvs.base import Snapshot, TableUnavailable
+from healthd.ipvs.base import IpvsTable, Snapshot, TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ops import describe
-from healthd.policy import ServerState
-from healthd.preview import Known, Preview, preview
+from healthd.policy import Because, ServerState
+from healthd.preview import Known, Preview, departing, preview
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -36,49 +38,70 @@ def main(arguments: argparse.Namespace) -> int:
     config = load_or_tell(arguments.config, warnings=False)
     if config is None:
         return exits.CONFIG
-    known = {} if arguments.offline else _known(arguments)
+    known = Known() if arguments.offline else _known(arguments.socket)
     try:
-        found = asyncio.run(_read(config))
+        found = asyncio.run(read(KernelTable(config.settings.table.netns), config, known))
     except TableUnavailable as error:
         print(f"healthd: {error}", file=sys.stderr)
         return exits.UNAVAILABLE
     shown = preview(config, found, known)
-    print(json.dumps(_document(shown), indent=2) if arguments.json else _text(shown))
+    print(json.dumps(as_document(shown), indent=2) if arguments.json else as_text(shown))
     return exits.CHANGES if shown.ops else exits.OK
 
 
-async def _read(config: Config) -> Snapshot:
-    table = KernelTable(config.settings.table.netns)
+async def read(table: IpvsTable, config: Config, known: Known) -> Snapshot:
+    """The services of the configuration, and those that a running daemon would delete. Closes the table."""
+    keys = {service.key for service in config.services}
     try:
-        return await table.snapshot({service.key for service in config.services})
+        if known.services <= {str(key) for key in keys}:
+            return await table.snapshot(keys)
+        found = await table.snapshot()
+        keys.update(departing(config, found.services, known))
+        return replace(found, services={key: found.services[key] for key in found.services if key in keys})
     finally:
         await table.close()
 
 
-def _known(arguments: argparse.Namespace) -> Known:
+def _known(socket: Path) -> Known:
     try:
-        document = ask(arguments.socket, "GET", "/v1/status")
-    except ControlError:
-        return {}
-    return known_from(document)
+        return known_from(ask(socket, "GET", "/v1/status"))
+    except ControlError as error:
+        print(f"healthd: {error}; servers are judged by their rows, as at a start", file=sys.stderr)
+        return Known()
 
 
 def known_from(document: dict[str, Any]) -> Known:
-    """What a status document tells of each server."""
-    return {
-        (service["virtual"], real["address"]): ServerState(
-            Phase(real["phase"]), real["asked_weight"], Admin(real["admin"])
-        )
-        for service in document["services"]
-        for real in service["reals"]
-    }
+    """What a status document tells of each service and server."""
+    services = document["services"]
+    servers = {(service["virtual"], real["address"]): real for service in services for real in service["reals"]}
+    edited = {where for where, real in servers.items() if Because.EDITED.value in real["reasons"]}
+    edited |= {(service["virtual"], "") for service in services if service["edited"]}
+    edited |= {(service["virtual"], row["address"]) for service in services for row in service["others"]}
+    return Known(
+        frozenset(service["virtual"] for service in services),
+        {where: _state(real) for where, real in servers.items()},
+        frozenset(edited),
+    )
 
 
-def _text(shown: Preview) -> str:
+def _state(real: dict[str, Any]) -> ServerState:
+    refused = Because.REFUSED.value in real["reasons"]
+    return ServerState(Phase(real["phase"]), real["asked_weight"], Admin(real["admin"]), refused)
+
+
+def as_text(shown: Preview) -> str:
+    """A line for each operation; what is only told begins with #."""
     lines = [describe(op) for op in shown.ops] or ["the table is as it should be"]
-    return "\n".join(lines + [f"# {dest} of {name} comes in with its first pass" for name, dest in shown.waiting])
+    lines += [f"# {dest} of {name} comes in with its first pass" for name, dest in shown.waiting]
+    lines += [f"# left as somebody else made it, so not done: {describe(op)}" for op in shown.left]
+    return "\n".join(lines)
 
 
-def _document(shown: Preview) -> dict[str, Any]:
+def as_document(shown: Preview) -> dict[str, Any]:
+    """The same as values of JSON."""
     waiting = [{"service": name, "real": str(dest)} for name, dest in shown.waiting]
-    return {"ops": [describe(op) for op in shown.ops], "waiting": waiting}
+    return {
+        "ops": [describe(op) for op in shown.ops],
+        "waiting": waiting,
+        "left": [describe(op) for op in shown.left],
+    }
