@@ -100,11 +100,12 @@ http {{
 class Nginx(_Program):
     """nginx on port 80: /who says its name, /health is a file, /slow is a long download at a limited rate."""
 
-    DOWNLOAD = 2_000_000  # bytes
+    DOWNLOAD = 40_000_000  # bytes; at 20 kB/s longer than any test
 
-    def __init__(self, space: Namespace, directory: Path, rate: str = "100k") -> None:
+    def __init__(self, space: Namespace, directory: Path, rate: str = "20k") -> None:
         (directory / "www").mkdir(parents=True)
-        (directory / "www" / "slow").write_bytes(b"s" * self.DOWNLOAD)
+        with (directory / "www" / "slow").open("wb") as slow:
+            slow.truncate(self.DOWNLOAD)
         self._health = directory / "www" / "health"
         config = directory / "nginx.conf"
         config.write_text(NGINX.format(here=directory, name=space.name, rate=rate))
