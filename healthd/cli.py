@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -32,6 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = import_module(f"healthd.commands.{name.replace('-', '_')}")
             module.add(command)
             command.set_defaults(main=module.main)
-    arguments = parser.parse_args(words)
-    code: int = arguments.main(arguments)
+    return _run(parser.parse_args(words))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """The command's exit code; 130 and 141, as shells have them, where Ctrl-C or a closed pipe ended it."""
+    try:
+        code: int = arguments.main(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter complains when it flushes at the end
+        os.close(nowhere)
+        return 141
     return code

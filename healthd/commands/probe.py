@@ -12,20 +12,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from healthd.check import Outcome, Verdict
+from healthd.check import Outcome, Reason, Verdict
 from healthd.commands import exits
 from healthd.commands.arguments import add_config
 from healthd.commands.loading import load_or_tell
 from healthd.config.problems import nearest
 from healthd.config.schema import CheckPlan, Config, RealServer, ServiceConfig, Settings
+from healthd.log.printable import printable
 from healthd.narrate import label
 from healthd.privileges import PrivilegeError, enter_namespace
 from healthd.prober.ask import ask
+from healthd.prober.base import Runner
 from healthd.prober.trace import trace_text
 from healthd.prober.transcript import Transcript
 from healthd.runner.process import start_runner
 
 CODES = {Outcome.PASS: exits.OK, Outcome.FAIL: exits.CHANGES, Outcome.INCONCLUSIVE: exits.UNSURE}
+
+
+Question = tuple[RealServer, CheckPlan]
+KEYS = ("real", "kind", "target", "outcome", "reason", "detail", "weight", "took_ms")
+MOST_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,11 @@ def main(arguments: argparse.Namespace) -> int:
     except LookupError as error:
         print(f"healthd: {error.args[0]}", file=sys.stderr)
         return exits.NO_INPUT
-    try:
-        answers = asyncio.run(_ask_all(config.settings, reals))
-    except PrivilegeError as error:
-        print(f"healthd: {error}", file=sys.stderr)
-        return exits.UNAVAILABLE
+    answers = asyncio.run(_ask_all(config.settings, reals))
     if arguments.json:
-        print(json.dumps([_document(answer) for answer in answers], indent=2))
+        print(json.dumps(_documents(reals, answers), indent=2))
     else:
-        print("\n".join(_text(answer, quiet=arguments.quiet) for answer in answers))
+        print("\n".join(_texts(reals, answers, quiet=arguments.quiet)))
     return max((CODES[answer.verdict.outcome] for answer in answers), default=exits.OK)
 
 
@@ -89,32 +92,62 @@ def _reals(service: ServiceConfig, wanted: str | None) -> list[RealServer]:
 
 
 async def _ask_all(settings: Settings, reals: list[RealServer]) -> list[Answer]:
+    """Ask all of one network namespace at once, one namespace after the other: a process is in one at a time.
+
+    Every check has its own deadline, so the whole ends as well.
+    """
+    questions = [(real, plan) for real in reals for plan in real.checks]
+    answers: dict[Question, Answer] = {}
     runner = start_runner(settings.runner)
-    answers = []
     try:
-        for real in reals:
-            for plan in real.checks:
-                with _inside(plan.target.netns):
-                    asked = ask(plan.check, plan.target, plan.cadence.timeout, runner, plan.target.netns)
-                    answers.append(Answer(real, plan, *await asked))
+        for netns in dict.fromkeys(plan.target.netns for _, plan in questions):
+            here = [question for question in questions if question[1].target.netns == netns]
+            answers |= zip(here, await _ask_inside(netns, here, runner), strict=True)
     finally:
         await runner.close()
-    return answers
+    return [answers[question] for question in questions]
+
+
+async def _ask_inside(netns: str | None, questions: list[Question], runner: Runner) -> list[Answer]:
+    at_once = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def one(real: RealServer, plan: CheckPlan) -> Answer:
+        async with at_once:
+            return Answer(real, plan, *await ask(plan.check, plan.target, plan.cadence.timeout, runner, netns))
+
+    try:
+        with _inside(netns):
+            return list(await asyncio.gather(*(one(*question) for question in questions)))
+    except PrivilegeError as error:
+        verdict = Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, str(error))
+        return [Answer(real, plan, verdict, Transcript((), 0.0)) for real, plan in questions]
 
 
 @contextlib.contextmanager
 def _inside(netns: str | None) -> Iterator[None]:
-    """Be in a network namespace for as long as a probe takes."""
+    """Be in a network namespace for as long as probes take. Raises PrivilegeError."""
     if netns is None:
         yield
         return
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         enter_namespace(netns)
-        yield
-        enter_namespace(f"/proc/self/fd/{home}")
+        try:
+            yield
+        finally:
+            enter_namespace(f"/proc/self/fd/{home}")
     finally:
         os.close(home)
+
+
+def _texts(reals: list[RealServer], answers: list[Answer], *, quiet: bool) -> Iterator[str]:
+    for real in reals:
+        if not real.checks:
+            yield printable(f"{label(real)}: not checked")
+        for answer in answers:
+            if answer.real is real:
+                yield printable(_head(answer))
+                yield from () if quiet else map(printable, trace_text(answer.transcript).splitlines())
 
 
 def _head(answer: Answer) -> str:
@@ -126,19 +159,23 @@ def _head(answer: Answer) -> str:
     )
 
 
-def _text(answer: Answer, *, quiet: bool) -> str:
-    return _head(answer) if quiet else f"{_head(answer)}\n{trace_text(answer.transcript)}"
+def _documents(reals: list[RealServer], answers: list[Answer]) -> list[dict[str, Any]]:
+    """One for each check of each server; a server without any has one with outcome null."""
+    unchecked = {real.key: [dict.fromkeys(KEYS) | {"real": str(real.key)}] for real in reals if not real.checks}
+    asked = {real.key: [_document(answer) for answer in answers if answer.real is real] for real in reals}
+    return [document for real in reals for document in unchecked.get(real.key) or asked[real.key]]
 
 
 def _document(answer: Answer) -> dict[str, Any]:
     verdict = answer.verdict
-    return {
-        "real": str(answer.real.key),
-        "kind": answer.plan.check.kind,
-        "target": str(answer.plan.target),
-        "outcome": verdict.outcome.value,
-        "reason": verdict.reason.value,
-        "detail": verdict.detail,
-        "weight": verdict.weight,
-        "took_ms": round(answer.transcript.took * 1000, 3),
-    }
+    values = (
+        str(answer.real.key),
+        answer.plan.check.kind,
+        str(answer.plan.target),
+        verdict.outcome.value,
+        verdict.reason.value,
+        verdict.detail,
+        verdict.weight,
+        round(answer.transcript.took * 1000, 3),
+    )
+    return dict(zip(KEYS, values, strict=True))
