@@ -6,10 +6,13 @@ Every file is parsed and all its imports are held to the tables, also those insi
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -62,7 +65,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         "director",
         (("healthd.director", "healthd.teller", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
     ),
-    ("outside", (("healthd.api",), ("healthd.metrics",))),
+    ("outside", (("healthd.api",),)),
     ("daemon", (("healthd.daemon", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
     ("command line", (("healthd.cli", "healthd.__main__"),)),
@@ -92,13 +95,15 @@ PURE_LIBRARY = frozenset(
 
 # The one home of each library. A home is a module, or a package with all that is in it.
 HOMES: Mapping[str, tuple[str, ...]] = {
-    "aiohttp": ("healthd.api", "healthd.hooks"),
+    "aiohttp": ("healthd.api",),
     "asyncpg": ("checks.pgsql",),
     "dns": ("checks.dns",),
     "httptools": ("checks.http_answer",),
-    "pyroute2": ("healthd.ipvs.kernel", "healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
+    "pyroute2": ("healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
     "tomli": ("healthd.config",),
 }
+
+MODULE_OF = {"dnspython": "dns"}  # where a distribution's module is not named as it is
 
 # A check knows the contract and its own library, and asks through steps. These of the standard library would let it
 # go around them; a check whose library brings its own I/O is named.
@@ -217,6 +222,25 @@ def test_a_library_is_imported_at_its_home_only(module):
         top = name.partition(".")[0]
         if top not in sys.stdlib_module_names and top not in PACKAGES:
             assert below(module, HOMES.get(top, ())), f"{module} must not import {name}: its home is {HOMES.get(top)}"
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_a_home_is_lived_in(library):
+    for home in HOMES[library]:
+        used = {name.partition(".")[0] for module in sources() if below(module, (home,)) for name in imports(module)}
+        assert library in used, f"nothing in {home} imports {library}: take it out of HOMES"
+
+
+def test_every_dependency_has_a_home_and_every_home_s_library_is_a_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    declared = [re.split(r"[<>=!~\[ ;]", line)[0] for line in chain(project["dependencies"], *extras)]
+    assert {MODULE_OF.get(name, name) for name in declared} == HOMES.keys()
+
+
+def test_every_module_named_here_exists():
+    named = {name for _, groups in LAYERS for names in groups for name in names} | PURE | CHECKS_COMMAND
+    assert named <= sources().keys()
 
 
 @pytest.mark.parametrize("module", [name for name in modules("checks") if name not in CHECKS_COMMAND])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -121,7 +122,7 @@ class Daemon:
     def stop(self) -> None:
         """SIGTERM, and expect an orderly end. Nothing if it does not run."""
         if self._process is not None:
-            self.signal(signal.SIGCONT, self.pid, *self.children())  # a test may have failed halfway
+            self.thaw(self.pid, *self.children())  # a test may have failed halfway
             self.signal(signal.SIGTERM)
             status = self._wait()
             assert status == 0, f"healthd ended with {status}:\n{self.log()}"
@@ -138,6 +139,12 @@ class Daemon:
         """Send a signal to the director process, or to other processes of the daemon's."""
         for pid in pids or (self.pid,):
             os.kill(pid, number)
+
+    def thaw(self, *pids: int) -> None:
+        """SIGCONT to those of these processes that are still there: a child that hung may have been replaced."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def children(self) -> list[int]:
         """The processes it started."""

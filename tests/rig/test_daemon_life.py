@@ -211,7 +211,7 @@ def test_a_stopped_daemon_takes_nobody_out_when_it_goes_on(whom, daemon, directo
     stopped = {"director": [daemon.pid], "children": daemon.children(), "all": [daemon.pid, *daemon.children()]}[whom]
     daemon.signal(signal.SIGSTOP, *stopped)
     time.sleep(max(10.0, 6 * INTERVAL))  # long enough that every probe in flight is late, several times over
-    daemon.signal(signal.SIGCONT, *stopped)
+    daemon.thaw(*stopped)
     daemon.asks_everyone()
     assert ipvsadm.saved(director) == lines(address, servers)
     assert writes.total() == 0
