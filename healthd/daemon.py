@@ -186,7 +186,7 @@ class Daemon:
     async def run(self) -> int:
         """Work until told to stop, then do what the stop policy says. Returns the exit code."""
         async with self._tasks():
-            self._tell(Kind.STARTED, f"healthd {__version__} keeps {len(self._config.services)} services")
+            self._tell(Kind.STARTED, f"healthd {__version__} keeps {counted(len(self._config.services))}")
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
             await self._orders.stopping.wait()
@@ -271,7 +271,7 @@ class Daemon:
         phases = [roster.phase(ref).value for ref in roster.reals]
         counts = ", ".join(f"{phases.count(word)} {word}" for word in ("up", "down", "unknown") if word in phases)
         trouble = f"; table: {self._director.table_error}" if self._director.table_error else ""
-        return f"{len(roster.services)} services, servers: {counts or 'none'}{trouble}"
+        return f"{counted(len(roster.services))}, servers: {counts or 'none'}{trouble}"
 
     def _tell(self, kind: Kind, message: str, detail: str = "") -> None:
         self._announcer.event(Event(kind, time.time(), message, detail=detail))
@@ -338,7 +338,7 @@ class Daemon:
     def _reloaded(self, loaded: Loaded) -> str:
         """Tell what came of it. Returns it for who asked, with what is not as they may think."""
         log_problems(loaded.problems)
-        message = f"the configuration was read again: {len(self._config.services)} services"
+        message = f"the configuration was read again: {counted(len(self._config.services))}"
         fixed = needs_restart(self._begun, self._config.settings)
         if fixed:
             message += f"; changes of {', '.join(fixed)} take effect at the next start"
@@ -358,6 +358,11 @@ class Daemon:
         await self._director.configure(config)
         if self._claims:
             self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())
+
+
+def counted(services: int) -> str:
+    """A number of services in words."""
+    return f"{services} service{'' if services == 1 else 's'}"
 
 
 def needs_restart(old: Settings, new: Settings) -> list[str]:

@@ -35,11 +35,11 @@ def weights_of(daemon, name: str) -> list[int | None]:
     return [real["weight"] for service in services for real in service["reals"]]
 
 
-@pytest.mark.parametrize("where", [(), ("--in-process",)])
-def test_a_server_leaves_and_returns(start, write, listeners, where):
+@pytest.mark.parametrize("processes", [True, False])
+def test_a_server_leaves_and_returns(start, write, listeners, processes):
     """The whole way, with the prober as its own process and in this one."""
     write(service_text("www", listeners))
-    daemon = start(*where)
+    daemon = start(processes=processes)
     first, second = (f"{one.address}:{one.port}" for one in listeners)
     daemon.until(lambda: daemon.weights() == {first: 7, second: 7}, "both are in")
     listeners[1].close()
@@ -51,10 +51,37 @@ def test_a_server_leaves_and_returns(start, write, listeners, where):
     assert [kind for kind in daemon.kinds() if kind.startswith("server-")][-2:] == ["server-down", "server-up"]
 
 
+def test_the_watchdog_of_systemd_is_fed(start, write, monkeypatch):
+    """From the loop that everything runs in, twice in the time it allows."""
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    write()
+    daemon = start()
+    for _ in range(3):
+        daemon.told("WATCHDOG=1")
+    assert "servers: none" in daemon.told("STATUS=")
+
+
+def test_what_a_child_process_says_is_in_the_log(start, write, tmp_path):
+    """A runner that is killed is told of where everything else is, not on a terminal that nobody sees."""
+    script = tmp_path / "check.sh"
+    script.write_text(f"#!/bin/sh\necho $PPID > {tmp_path}/runner\n")
+    script.chmod(0o755)
+    check = f'type = "script"\ncommand = "{script}"\n'
+    write(service_text("www", [], more='[[service.real]]\naddress = "127.0.0.1:80"\n').replace('type = "tcp"\n', check))
+    daemon = start()
+    daemon.until(lambda: (tmp_path / "runner").exists() and (tmp_path / "runner").read_text().strip(), "a script ran")
+    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    daemon.until(
+        lambda: any("runner" in line["message"] and "KILL" in line["message"] for line in daemon.events()), "it is told"
+    )
+    assert daemon.errors.read_text() == ""
+
+
 def test_systemd_hears_ready_after_the_first_round_and_stopping_at_the_end(start, write, listeners):
     """READY is only said once every server has been asked."""
     write(service_text("www", listeners))
-    daemon = start()
+    daemon = start(processes=True)
     ready = daemon.told("READY=1")
     weights = set(daemon.weights().values())
     daemon.stop()
@@ -67,7 +94,7 @@ def test_systemd_hears_ready_after_the_first_round_and_stopping_at_the_end(start
 def test_a_reload_applies_what_changed_and_keeps_the_rest(start, write, listeners):
     """A service is added, a weight changes, and the servers that stay do not leave meanwhile."""
     path = write(service_text("www", listeners))
-    daemon = start()
+    daemon = start(processes=True)
     daemon.told("READY=1")
     path.write_text(
         path.read_text().replace("weight = 7", "weight = 9") + service_text("two", listeners[:1], "192.0.2.81:80")
@@ -125,7 +152,7 @@ def test_every_stop_policy_ends_in_order(start, write, listeners, policy, last):
 def test_children_do_not_outlive_the_daemon_even_if_it_is_killed(start, write, listeners):
     """The prober ends when its director is gone."""
     write(service_text("www", listeners))
-    daemon = start()
+    daemon = start(processes=True)
     daemon.told("READY=1")
     children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
     daemon.stop(signal.SIGKILL)

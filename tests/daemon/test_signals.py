@@ -16,7 +16,7 @@ from tests.daemon.conftest import PATIENCE, service_text
 def test_a_signal_before_the_start_is_complete_ends_it_in_order(start, write, listeners):
     """It is told to stop as soon as there is a process, whatever that is doing just then."""
     write(service_text("www", listeners))
-    daemon = start()
+    daemon = start(processes=True)
     end = time.monotonic() + PATIENCE
     while not _heeds(daemon.process.pid, signal.SIGTERM):
         assert time.monotonic() < end
@@ -105,12 +105,12 @@ forward = "masq"
 [service.check]
 type = "http"
 interval = "10s"
-timeout = "4s"
+timeout = "2500ms"
 [[service.real]]
 address = "127.0.0.1:{port}"
 """
         write(text)
-        daemon = start()
+        daemon = start(processes=True)
         assert "1 down" in daemon.told("READY=1")
         assert daemon.stop() == 0
 
