@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ children_logger = logging.getLogger("healthd.children")
 LOCKS = Path("/run/healthd")
 READY_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
+MOST_TOLD = 20
 HOOK_GRACE = 5.0
 LOG_GRACE = 2.0
 STATUS_EVERY = 5.0
@@ -73,7 +74,7 @@ class CannotStart(Exception):
     """Something that is needed cannot be had. One sentence for people."""
 
 
-async def serve(config: Config, options: Options, warnings: Iterable[Problem] = ()) -> int:
+async def serve(config: Config, options: Options, warnings: Sequence[Problem] = ()) -> int:
     """Run until a signal says stop. Returns the exit code. warnings: about the configuration, for the log."""
     log = configure(config.settings.log)
     orders = Orders(log)
@@ -129,10 +130,12 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     return daemon
 
 
-def log_problems(problems: Iterable[Problem]) -> None:
-    """Have warnings in the log, too: who starts the daemon does not see its terminal."""
-    for problem in problems:
+def log_problems(problems: Sequence[Problem]) -> None:
+    """Have warnings in the log, too, the first of them: who reads it did not see the daemon's terminal."""
+    for problem in problems[:MOST_TOLD]:
         logger.warning("%s", problem)
+    if len(problems) > MOST_TOLD:
+        logger.warning("... and %d more; healthd check-config tells them all", len(problems) - MOST_TOLD)
 
 
 async def _prober(director: Director, settings: Settings, in_process: bool, stack: contextlib.AsyncExitStack) -> Prober:

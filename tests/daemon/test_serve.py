@@ -19,7 +19,7 @@ from healthd.daemon import Options, needs_restart, serve
 from healthd.ipvs.base import RowRefused
 from healthd.ipvs.memory import MemoryTable
 from healthd.ops import Op
-from tests.daemon.conftest import service_text
+from tests.daemon.conftest import Listener, service_text
 
 BOUND = 60.0
 
@@ -36,11 +36,11 @@ class Serving:
     """`serve` as a task, and what it can be asked."""
 
     def __init__(self, path: Path, table: MemoryTable) -> None:
-        config = load(path).config
-        assert config is not None
+        loaded = load(path)
+        assert loaded.config is not None
         self.table = table
         self.folder = path.parent
-        self.task = asyncio.create_task(serve(config, Options(path, table, in_process=True)))
+        self.task = asyncio.create_task(serve(loaded.config, Options(path, table, in_process=True), loaded.problems))
 
     async def ask(self, method: str = "GET", what: str = "/v1/status") -> dict:
         """Ask over the control socket, in a thread."""
@@ -72,6 +72,16 @@ async def test_a_fault_of_its_own_ends_it_with_the_traceback_in_the_log(write, l
     (line,) = [json.loads(line) for line in serving.log() if "fault of its own" in line]
     assert "ZeroDivisionError: a fault of our own" in json.dumps(line)
     assert not (serving.folder / "control.sock").exists()
+
+
+async def test_of_many_warnings_the_log_has_the_first_and_their_number(write, listeners):
+    many = [Listener() for _ in range(25)]
+    serving = Serving(write(service_text("www", many)), MemoryTable())
+    await serving.until("and 5 more")
+    assert sum("masquerades" in line for line in serving.log()) == 20
+    assert await serving.end(signal.SIGTERM) == 0
+    for one in many:
+        one.close()
 
 
 async def test_no_table_at_the_start_is_one_sentence(write, listeners):
