@@ -32,12 +32,13 @@ from healthd.hooks import Announcer, LogHook
 from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.namespace import namespace_identity
-from healthd.ipvs.watch import LinkChange, NeighbourFailed, watch
+from healthd.ipvs.watch import AddressChange, Change, LinkChange, LookAgain, NeighbourFailed, watch
 from healthd.log import configure
-from healthd.model import ServiceKey
+from healthd.model import Address, ServiceKey
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
+from healthd.roster import Roster
 from healthd.runner.process import start_runner
 from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.signals import Orders
@@ -259,11 +260,7 @@ class Daemon:
         """Something moved on the way to servers: ask them now. It only triggers probes, it never decides."""
         try:
             async for change in watch():
-                match change:
-                    case NeighbourFailed(address):
-                        await self._director.suspect([address])
-                    case LinkChange(up=True):
-                        await self._director.suspect(self._director.roster.missing())
+                await self._director.suspect(suspects(change, self._director.roster))
         except (OSError, TableUnavailable) as error:
             logger.warning("links and neighbours are not watched: %s", error)
         except Exception:  # it is a help and nothing more: no reason to end
@@ -377,6 +374,19 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "control": (old.control, new.control),
     }
     return [name for name, (before, after) in parts.items() if before != after]
+
+
+def suspects(change: Change, roster: Roster) -> set[Address]:
+    """Whom to ask at once after a change on the way to them.
+
+    A neighbour that is down already is left to its schedule: asking it is what makes the kernel give it up again.
+    """
+    match change:
+        case NeighbourFailed(address):
+            return {address} & roster.counted_on()
+        case LinkChange(up=True) | AddressChange(present=True) | LookAgain():
+            return roster.missing()
+    return set()
 
 
 async def _forever(job: Callable[[], Awaitable[None]]) -> None:

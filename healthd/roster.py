@@ -109,8 +109,14 @@ class Roster:
 
     def missing(self) -> set[Address]:
         """Addresses asked on behalf of servers that are down."""
-        down = {watch for watch, health in self.healths.items() if health.phase is Phase.DOWN}
-        probes = {self.assignment.probe_of[watch] for watch in down}
+        return self._addresses(lambda phase: phase is Phase.DOWN)
+
+    def counted_on(self) -> set[Address]:
+        """Addresses asked on behalf of servers that are not down."""
+        return self._addresses(lambda phase: phase is not Phase.DOWN)
+
+    def _addresses(self, holds: Callable[[Phase], bool]) -> set[Address]:
+        probes = {self.assignment.probe_of[watch] for watch, health in self.healths.items() if holds(health.phase)}
         return {probe.target.address for probe in self.assignment.probes if probe.id in probes}
 
     def fold(self, observations: Iterable[Observation]) -> Folded:
