@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -122,6 +123,7 @@ class DnsCheck:
     _question: bytes = field(init=False, repr=False, compare=False)
     _rcode_numbers: frozenset[int] = field(init=False, repr=False, compare=False)
     _least: int = field(init=False, repr=False, compare=False)
+    _plain: bool = field(init=False, repr=False, compare=False)
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
     _wanted: frozenset[bytes] = field(init=False, repr=False, compare=False)
     _type: int = field(init=False, repr=False, compare=False)
@@ -136,6 +138,8 @@ class DnsCheck:
             "_question": asked.to_digestable(),
             "_rcode_numbers": rcodes,
             "_least": least,
+            "_plain": not (self.expect or self.answers or self.edns or self.dnssec)
+            and not (self.authoritative or self.authenticated),
             "_pattern": None if self.expect is None else text_pattern(self.expect),
             "_wanted": frozenset(self._canonical(text) for text in self.answers),
             "_type": int(dns.rdatatype.from_text(self.record)),
@@ -206,7 +210,9 @@ class DnsCheck:
         return answer
 
     def _judge(self, answer: bytes) -> str:
-        rcode, count = answer[3] & _RCODE, int.from_bytes(answer[6:8], "big")
+        rcode, count = answer[3] & _RCODE, answer[6] << 8 | answer[7]
+        if self._plain and count >= self._least and rcode in self._rcode_numbers:
+            return _detail(rcode, count)
         records: list[dns.rdata.Rdata] = []
         if self._pattern or self._wanted or self.edns or self.dnssec:
             message = _parsed(answer)
@@ -216,7 +222,7 @@ class DnsCheck:
             raise CheckFailed(Reason.UNEXPECTED, f"got {_rcode_text(rcode)}, want {', '.join(self.rcode)}")
         self._judge_header(answer, count)
         self._judge_records(records)
-        return f"{_rcode_text(rcode)}, {count} {'record' if count == 1 else 'records'}"
+        return _detail(rcode, count)
 
     def _judge_header(self, answer: bytes, count: int) -> None:
         if self.authoritative and not answer[2] & _AA:
@@ -252,6 +258,11 @@ def _parsed(answer: bytes) -> dns.message.Message:
         return dns.message.from_wire(answer, ignore_trailing=True)
     except dns.exception.DNSException as error:
         raise CheckFailed(Reason.PROTOCOL, f"answer is malformed: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _detail(rcode: int, count: int) -> str:
+    return f"{_rcode_text(rcode)}, {count} {'record' if count == 1 else 'records'}"
 
 
 def _rcode_text(rcode: int) -> str:

@@ -32,7 +32,8 @@ static int listener(int kind, int port)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
     on = 8 << 20;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &on, sizeof on);
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &on, sizeof on) < 0)  /* beyond net.core.rmem_max, as root */
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&here, sizeof here) < 0 || (kind == SOCK_STREAM && listen(fd, 4096) < 0)) {
         perror("answerer");
         exit(1);

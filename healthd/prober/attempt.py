@@ -25,9 +25,10 @@ class Question:
     """One check of one target, with what is remembered from probe to probe: an open stream, a TLS session.
 
     kept: stream left open by the last probe. uses: probes on it so far. ticket: TLS session to resume.
+    shared: what it needs to converse on a shared socket.
     """
 
-    __slots__ = ("address", "check", "check_is_task", "kept", "origin", "running", "target", "ticket", "uses")
+    __slots__ = ("address", "check", "check_is_task", "kept", "origin", "running", "shared", "target", "ticket", "uses")
 
     def __init__(self, check: Check | AsyncCheck, target: Target) -> None:
         self.check = check
@@ -39,6 +40,7 @@ class Question:
         self.uses = 0
         self.ticket: Ticket | None = None
         self.running: Any = None
+        self.shared: Any = None
 
     def where(self) -> tuple[Origin, SocketAddress]:
         """Origin and address for sockets, worked out once. Inconclusive if an interface it names is not there."""

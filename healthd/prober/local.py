@@ -205,6 +205,18 @@ class LocalProber:
         entry.attempt = None
         now = self._clock()
         took = now - attempt.started
+        if type(result) is str and entry.fold_pass(result, None, now, took):
+            self._tally.passed += 1
+        else:
+            self._take(entry, result, now, took)
+        at = entry.due + entry.rhythm.interval
+        if entry.steady and not entry.again and at > now * 1000 and entry.rhythm.has(at):
+            self._schedule(entry, at)  # the common case of what `_schedule_next` works out
+        else:
+            self._schedule_next(entry, int(now * 1000), int(attempt.started * 1000))
+
+    def _take(self, entry: Entry, result: Result, now: float, took: float) -> None:
+        """Fold any result."""
         passed = pass_of(result)
         if passed is not None:
             self._tally.passed += 1
@@ -213,7 +225,6 @@ class LocalProber:
         elif isinstance(result, Verdict):
             self._tally.count(result.outcome)
             self._fold(entry, result, now, took)
-        self._schedule_next(entry, int(now * 1000), int(attempt.started * 1000))
 
     def _fold(self, entry: Entry, verdict: Verdict, now: float, took: float) -> None:
         observation = entry.fold(verdict, now, took)

@@ -46,6 +46,10 @@ class Rhythm:
         """The first regular time after `now`."""
         return now - (now - self.offset) % self.interval + self.interval
 
+    def has(self, at: int) -> bool:
+        """True if `at` is a regular time."""
+        return not (at - self.offset) % self.interval
+
     def between(self, start: int, end: int) -> int:
         """How many regular times lie in (start, end]."""
         return (end - self.offset) // self.interval - (start - self.offset) // self.interval

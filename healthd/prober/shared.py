@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from healthd.check import Inconclusive
 from healthd.prober import classify
-from healthd.prober.attempt import WAIT, Attempt, Wait
+from healthd.prober.attempt import WAIT, Attempt, Question, Wait
 from healthd.prober.errors import Peer, peer_of, prepare, send_past_errors, take_error
 from healthd.prober.sockets import DGRAM, Origin, SocketAddress
 
@@ -33,10 +33,12 @@ DATAGRAMS = 256
 class Conversing:
     """The part of one attempt in a shared socket."""
 
-    __slots__ = ("_inbox", "_receiving", "attempt", "last", "port")
+    __slots__ = ("_inbox", "_receiving", "address", "attempt", "last", "peer", "port")
 
-    def __init__(self, port: SharedPort, attempt: Attempt) -> None:
+    def __init__(self, port: SharedPort, attempt: Attempt, address: SocketAddress, peer: Peer) -> None:
         self.port = port
+        self.address = address
+        self.peer = peer
         self.attempt: Attempt | None = attempt
         self.last = b""
         self._inbox: list[bytes] | None = None
@@ -44,9 +46,8 @@ class Conversing:
 
     def send(self, data: bytes) -> Wait | None:
         """Send one datagram."""
-        assert self.attempt is not None
         self.last = data
-        self.port.send(data, self.attempt.question.where()[1])
+        self.port.send(data, self.address)
         return None
 
     def receive(self, limit: int) -> bytes | Wait:
@@ -74,7 +75,7 @@ class Conversing:
     def close(self, hard: bool) -> None:
         """Leave the socket."""
         if self.attempt is not None:
-            self.port.leave(self, peer_of(self.attempt.question.where()[1]))
+            self.port.leave(self)
             self.attempt = None
 
     def waiting_for(self) -> str:
@@ -83,46 +84,62 @@ class Conversing:
 
 
 class SharedPort:
-    """One UDP socket for many conversations."""
+    """One UDP socket for many conversations. `_peers` has one of each peer; `_others` the rest, which are rare."""
 
     def __init__(self, engine: Engine, origin: Origin) -> None:
         self.engine = engine
         self._sock = origin.open(DGRAM)
-        self._peers: dict[Peer, list[Conversing]] = {}
+        self._peers: dict[Peer, Conversing] = {}
+        self._others: dict[Peer, list[Conversing]] = {}
         prepare(self._sock, origin.family)
         engine.watch(self._sock.fileno(), self, EPOLLIN)
 
-    def join(self, attempt: Attempt) -> None:
+    def join(self, attempt: Attempt, address: SocketAddress, peer: Peer) -> None:
         """Let an attempt converse here."""
-        member = Conversing(self, attempt)
-        self._peers.setdefault(peer_of(attempt.question.where()[1]), []).append(member)
-        attempt.channel = member
+        attempt.channel = member = Conversing(self, attempt, address, peer)
+        first = self._peers.setdefault(peer, member)
+        if first is not member:
+            self._others.setdefault(peer, []).append(member)
 
-    def leave(self, member: Conversing, peer: Peer) -> None:
+    def leave(self, member: Conversing) -> None:
         """An attempt has ended."""
-        members = self._peers[peer]
-        members.remove(member)
-        if not members:
-            del self._peers[peer]
+        others = self._others.get(member.peer)
+        if others is None:
+            del self._peers[member.peer]
+            return
+        if self._peers[member.peer] is member:
+            self._peers[member.peer] = others.pop()
+        else:
+            others.remove(member)
+        if not others:
+            del self._others[member.peer]
 
     def send(self, data: bytes, address: SocketAddress) -> None:
         """Send a datagram; what is in the way of it and not its own is read first."""
-        send_past_errors(self._sock, data, address, self._read_error)
+        try:
+            self._sock.sendto(data, address)
+        except OSError:
+            send_past_errors(self._sock, data, address, self._read_error)
 
     def ready(self, events: int) -> None:
         """Datagrams or errors have come."""
         if events & EPOLLERR:
             while self._read_error():
                 pass
+        receive, peers = self._sock.recvfrom, self._peers
         for _ in range(DATAGRAMS):
             try:
-                data, sender = self._sock.recvfrom(65536)
+                data, sender = receive(65536)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # an error whose details are in the error queue
-            for member in tuple(self._peers.get(peer_of(sender), ())):
-                member.deliver(data)
+            peer = sender if len(sender) == 2 else peer_of(sender)
+            if peer in self._others:
+                for member in self._members(peer):
+                    member.deliver(data)
+            elif peer in peers:
+                peers[peer].deliver(data)
 
     def close(self) -> None:
         """Close the socket."""
@@ -135,9 +152,14 @@ class SharedPort:
         if error is None:
             return False
         code, sent, peer = error
-        for member in tuple(self._peers.get(peer, ())):
+        for member in self._members(peer):
             member.fail(code, sent)
         return True
+
+    def _members(self, peer: Peer) -> list[Conversing]:
+        """All that converse with a peer."""
+        first = self._peers.get(peer)
+        return [] if first is None else [first, *self._others.get(peer, ())]
 
 
 class Shared:
@@ -150,11 +172,19 @@ class Shared:
 
     def join(self, attempt: Attempt) -> None:
         """Let an attempt converse on the next socket of its origin. Inconclusive if there can be none."""
-        origin, _ = attempt.question.where()
+        question = attempt.question
+        if question.shared is None:
+            self._introduce(question)
+        address, peer, take = question.shared
+        take().join(attempt, address, peer)
+
+    def _introduce(self, question: Question) -> None:
+        """Note in a question all that its attempts need to join, which is the same for each."""
+        origin, address = question.where()
         take = self._next.get(origin)
         if take is None:
             take = self._next[origin] = self._open(origin)
-        take().join(attempt)
+        question.shared = (address, peer_of(address), take)
 
     def _open(self, origin: Origin) -> Callable[[], SharedPort]:
         opened: list[SharedPort] = []
