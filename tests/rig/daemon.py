@@ -37,6 +37,7 @@ level = "info"
 
 [table]
 resync = "{resync}s"
+{table}
 
 {more}
 
@@ -62,14 +63,16 @@ def service(name: str, lines: str, check: str, reals: Iterable[str]) -> str:
 class Daemon:
     """`healthd run` on files of its own. Not started until `start`."""
 
-    def __init__(self, director: Namespace, directory: Path, *, more: str = "", resync: int = 15) -> None:
+    def __init__(
+        self, director: Namespace, directory: Path, *, more: str = "", table: str = "", resync: int = 15
+    ) -> None:
         self.directory = directory
         self.output = directory / "output"
         self.socket = directory / "control.sock"
         self._director = director
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "services.d").mkdir(parents=True)
-        settings = SETTINGS.format(here=directory, resync=resync, more=more, pace=PACE)
+        settings = SETTINGS.format(here=directory, resync=resync, more=more, table=table, pace=PACE)
         (directory / "healthd.toml").write_text(settings)
 
     # --- files -------------------------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from tests.rig.ipvsadm import endpoint
 from tests.rig.namespace import Namespace
 from tests.rig.patience import until
 from tests.rig.servers import Bind, Nginx
-from tests.rig.topology import Server, Topology
+from tests.rig.topology import GUE_PORT, Server, Topology
 from tests.rig.traffic import resolve, shares, who
 
 DNS = 'type = "dns"\nname = "www.rig.test"\nanswers = ["192.0.2.1"]'
+GUE = f'tunnel = {{ type = "gue", port = {GUE_PORT} }}'
 ALL_TWICE = {"server1": 2, "server2": 2, "server3": 2}
 TWO_THRICE = {"server1": 3, "server3": 3}
 
@@ -45,6 +46,7 @@ class Kind:
 def kinds(network: Topology) -> dict[str, Kind]:
     virtual, servers = network.virtual, network.servers
     masq, masq6, gate, gate6, ipip = virtual.masq(), virtual.masq6(), virtual.flat(), virtual.flat6(), virtual.flat()
+    gue, gre = virtual.flat(), virtual.flat()
     mark, dns = virtual.masq(), virtual.masq()
     routed = tuple(endpoint(server.address, 80) for server in servers)
     routed6 = tuple(endpoint(server.address6, 80) for server in servers)
@@ -57,6 +59,8 @@ def kinds(network: Topology) -> dict[str, Kind]:
         Kind("gate", gate, f"TCP {gate}:80", f'virtual = "{gate}:80"\nforward = "gate"', HTTP, flat),
         Kind("gate6", gate6, f"TCP [{gate6}]:80", f'virtual = "[{gate6}]:80"\nforward = "gate"', TCP, flat6),
         Kind("ipip", ipip, f"TCP {ipip}:80", f'virtual = "{ipip}:80"\nforward = "ipip"', TCP, flat),
+        Kind("gue", gue, f"TCP {gue}:80", f'virtual = "{gue}:80"\nforward = "ipip"\n{GUE}', TCP, flat),
+        Kind("gre", gre, f"TCP {gre}:80", f'virtual = "{gre}:80"\nforward = "ipip"\ntunnel = "gre"', TCP, flat),
         Kind("mark", mark, "FWM 7", 'fwmark = 7\nforward = "masq"', HTTP, routed),
         Kind("dns", dns, f"UDP {dns}:53", f'virtual = "{dns}:53"\nprotocol = "udp"\nforward = "masq"', DNS, names),
     )
@@ -95,7 +99,7 @@ def wait_for(lvs: Namespace, kind: Kind, weights: tuple[int, ...]) -> None:
     until(f"{kind.row} has {wanted}", lambda: ipvsadm.weights(lvs, kind.row) == wanted, within=20)
 
 
-@pytest.mark.parametrize("name", ["masq", "masq6", "gate", "gate6", "ipip"])
+@pytest.mark.parametrize("name", ["masq", "masq6", "gate", "gate6", "ipip", "gue", "gre"])
 def test_clients_get_all_servers_then_the_living_ones_then_all_again(name, services, client, lvs, web):
     kind = services[name]
     wait_for(lvs, kind, (1, 1, 1))

@@ -14,7 +14,7 @@ from tests.rig import ipvsadm
 from tests.rig.ipvsadm import Row, endpoint
 from tests.rig.namespace import Namespace
 from tests.rig.servers import IPPROTO_SCTP, datagram_server, says, stream_server
-from tests.rig.topology import NEIGHBOUR, Server, VirtualAddresses
+from tests.rig.topology import GUE_PORT, NEIGHBOUR, Server, VirtualAddresses
 from tests.rig.traffic import ask, ask_datagram, connect, shares
 
 PORT = 8000
@@ -71,6 +71,15 @@ def test_only_the_director_answers_for_a_virtual_address_that_is_a_neighbour(cli
 def test_a_tunnel_spreads_connections(client, director, servers, virtual):
     address = virtual.flat()
     round_robin(director, f"-t {address}:{PORT}", [endpoint(s.flat, PORT) for s in servers], "-i")
+    assert shares(6, lambda: ask(client, address, PORT)) == EACH_TWICE
+
+
+@pytest.mark.parametrize(
+    "options", [f"--tun-type gue --tun-port {GUE_PORT} --tun-nocsum", "--tun-type gre --tun-nocsum"]
+)
+def test_other_encapsulations_spread_connections(options, client, director, servers, virtual):
+    address = virtual.flat()
+    round_robin(director, f"-t {address}:{PORT}", [endpoint(s.flat, PORT) for s in servers], f"-i {options}")
     assert shares(6, lambda: ask(client, address, PORT)) == EACH_TWICE
 
 

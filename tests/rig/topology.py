@@ -29,6 +29,9 @@ from tests.rig.namespace import Namespace, ip
 
 SERVERS = (1, 2, 3)
 NEIGHBOUR = IPv4Address("10.3.0.100")
+GUE_PORT = 6080
+# devices that take whatever comes through a tunnel of their kind; GUE unpacks into the one for IP in IP
+TUNNELS = {"tunl0": "ipip", "ip6tnl0": "ip6tnl", "sit0": "sit", "gre0": "gre"}
 MODULES = ("ip_vs", "veth", "bridge", "ipip", "sit", "ip6_tunnel", "ip_gre", "fou", "sctp", "nf_tables", "dummy")
 
 
@@ -191,16 +194,17 @@ def _server(server: Server) -> None:
     # silent about the virtual address on its loopback, or it would take the neighbour's packets from the director
     space.sysctl(*(f"net.ipv4.conf.{name}.rp_filter=0" for name in ("all", "default")))
     space.sysctl("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
-    for tunnel, kind in (("tunl0", "ipip"), ("ip6tnl0", "ip6tnl"), ("sit0", "sit")):
+    for tunnel, kind in TUNNELS.items():
         if not space.call(Path(f"/proc/sys/net/ipv4/conf/{tunnel}").exists):
             space.ip(f"link add name {tunnel} type {kind}")
     space.ip(
         *(f"addr add {server.address}/24 dev eth0", f"addr add {server.address6}/64 dev eth0 nodad"),
         *(f"addr add {server.flat}/24 dev flat", f"addr add {server.flat6}/64 dev flat nodad"),
         *("link set dev eth0 up", "link set dev flat up"),
-        *(f"link set dev {tunnel} up" for tunnel in ("tunl0", "ip6tnl0", "sit0")),
+        *(f"link set dev {tunnel} up" for tunnel in TUNNELS),
         *("route add default via 10.2.0.1", "route add default via fd02::1 dev eth0"),
         *(f"addr add {NEIGHBOUR}/32 dev lo", "route add local 10.3.100.0/24 dev lo"),
         "route add local fd03:0:0:64::/64 dev lo",
+        f"fou add port {GUE_PORT} gue",
     )
-    space.sysctl("net.ipv4.conf.tunl0.rp_filter=0", "net.ipv4.conf.sit0.rp_filter=0")
+    space.sysctl(*(f"net.ipv4.conf.{tunnel}.rp_filter=0" for tunnel in TUNNELS))

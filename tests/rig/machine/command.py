@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -29,8 +29,11 @@ class Command:
     writable: tuple[Path, ...] = ()
     timeout: float = 1200.0
 
-    def script(self, **extra: str) -> str:
-        """The command as a shell script of its own, with more variables."""
-        exports = {**self.environment, **extra}.items()
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in exports]
+    def slowed(self, factor: int) -> Command:
+        """The same command, told how slow its place is, unless its environment says so already."""
+        return replace(self, environment={"RIG_SLOW": str(factor), **self.environment})
+
+    def script(self) -> str:
+        """The command as a shell script of its own."""
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return "\n".join([*lines, f"cd {shlex.quote(str(self.directory))} || exit 126", self.line, ""])

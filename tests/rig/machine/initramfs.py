@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine.command import RigUnavailable
-from machine.kernel import Kernel
+from .command import RigUnavailable
+from .kernel import Kernel
 
 GUEST = Path(__file__).parent / "guest"
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_rng", "af_packet")

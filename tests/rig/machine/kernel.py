@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine.command import RigUnavailable
+from .command import RigUnavailable
 
 META_PACKAGES = ("linux-image-amd64", "linux-image-generic")  # Debian, Ubuntu
 ELF = b"\x7fELF"

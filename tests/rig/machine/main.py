@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from machine import native, qemu
-from machine.command import Command, NothingToRun, RigUnavailable
+from . import native, qemu
+from .command import Command, NothingToRun, RigUnavailable
 
 ROOT = Path(__file__).resolve().parents[3]
 OUT = ROOT / "out"
@@ -54,9 +54,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def _command(line: str, writable: tuple[Path, ...], environment: Mapping[str, str]) -> Command:
     passed = {
-        name: value
-        for name, value in environment.items()
-        if name in PASSED_ON or (name.startswith(("HEALTHD_", "RIG_")) and name != "RIG_SLOW")
+        name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(("HEALTHD_", "RIG_"))
     }
     timeout = float(environment.get("RIG_TIMEOUT", "1200"))
     return Command(line, Path.cwd(), {**passed, "HEALTHD_RIG": "1"}, writable, timeout)
@@ -68,11 +66,12 @@ def _place(command: Command, environment: Mapping[str, str]) -> int:
         raise RigUnavailable(f"RIG_MODE={mode} is not known: auto, native or vm")
     why_not = "RIG_MODE=vm" if mode == "vm" else native.available()
     if why_not is None:
-        return native.run(command)
+        return native.run(command.slowed(1))
     if mode == "native":
         raise RigUnavailable(why_not)
     kept = Path(environment.get("RIG_KERNEL", ROOT / ".cache" / "rig" / "kernel")).resolve()
-    return qemu.run(command, kept, OUT / "console.log", qemu.from_environment(environment))
+    hardware = qemu.from_environment(environment)
+    return qemu.run(command.slowed(qemu.slowness(hardware)), kept, OUT / "console.log", hardware)
 
 
 def _selected(arguments: Sequence[str]) -> list[str]:

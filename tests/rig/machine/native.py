@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine.command import Command
-from machine.qemu import OUT_OF_TIME
+from .command import Command
+from .qemu import OUT_OF_TIME
 
 # In namespaces of its own for network, mounts and processes. /run/netns is private too, so names of network
 # namespaces are; and when the first process ends, the kernel kills all the others.
@@ -33,7 +33,7 @@ def available() -> str | None:
 
 def run(command: Command) -> int:
     """Run a command and return its exit status."""
-    script = f"{PREPARE}\n{command.script(RIG_SLOW='1')}"
+    script = f"{PREPARE}\n{command.script()}"
     process = subprocess.Popen([*UNSHARE, "sh", "-c", script], stdin=subprocess.DEVNULL)
     try:
         status = process.wait(command.timeout)

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import initramfs, kernel
-from machine.command import Command, RigUnavailable
+from . import initramfs, kernel
+from .command import Command, RigUnavailable
 
 QEMU = "qemu-system-x86_64"
 OUT_OF_TIME, DIED = 124, 125
@@ -85,11 +85,10 @@ def run(command: Command, kept: Path, console: Path, hardware: Hardware) -> int:
 
 
 def _once(command: Command, booted: kernel.Kernel, console: Path, hardware: Hardware) -> int:
-    script = command.script(RIG_SLOW=str(slowness(hardware)))
     shm = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="rig.", dir=shm if os.access(shm, os.W_OK) else None) as scratch:
         initrd, status = Path(scratch) / "initrd", Path(scratch) / "status"
-        initrd.write_bytes(initramfs.build(booted, script, command.writable))
+        initrd.write_bytes(initramfs.build(booted, command.script(), command.writable))
         status.touch()
         with _output() as output:
             argv = arguments(booted, Files(initrd, status, console, output), command.writable, hardware)
