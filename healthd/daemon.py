@@ -35,6 +35,7 @@ from healthd.ipvs.namespace import namespace_identity
 from healthd.ipvs.watch import AddressChange, Change, LinkChange, LookAgain, NeighbourFailed, watch
 from healthd.log import configure
 from healthd.model import Address, ServiceKey
+from healthd.privileges import DIRECTOR, LENT, PROBER, Capabilities, Capability, lower
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
@@ -77,6 +78,8 @@ class CannotStart(Exception):
 
 async def serve(config: Config, options: Options, warnings: Sequence[Problem] = ()) -> int:
     """Run until a signal says stop. Returns the exit code. warnings: about the configuration, for the log."""
+    if os.geteuid() != 0:  # root stays root: it was not given single rights
+        lower(keep=rights(config.settings, options.in_process), reserve=LENT)
     log = configure(config.settings.log)
     orders = Orders(log)
     try:
@@ -91,6 +94,13 @@ async def serve(config: Config, options: Options, warnings: Sequence[Problem] = 
         return exits.SOFTWARE
     finally:
         log.close(LOG_GRACE)
+
+
+def rights(settings: Settings, in_process: bool) -> Capabilities:
+    """What the director itself needs to be able to do; programs that hooks start inherit none of it."""
+    probing = PROBER if in_process else frozenset()
+    entering = frozenset() if settings.table.netns is None else {Capability.SYS_ADMIN}
+    return DIRECTOR | probing | entering
 
 
 async def _serve(config: Config, options: Options, orders: Orders) -> int:
