@@ -1,7 +1,7 @@
-"""Lifecycle of the daemon: start, signals, reload, stop. Everything it starts, it ends, in reverse order.
+"""The daemon while it runs: readiness, signals, reload, status, stop. `healthd.startup` puts it together.
 
-Start: claims, table (must answer, or we say why and go), hooks, director, prober, control socket. systemd is told READY
-after the first round of probes, or after `READY_PATIENCE` where something keeps a probe from being made.
+systemd is told READY after the first round of probes, or after `READY_PATIENCE` where something keeps a probe from
+being made.
 
 A task that fails is a fault of our own and ends the daemon, with the traceback in the log: the service manager starts
 another one, which adopts the table as it is.
@@ -20,40 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from healthd import __version__
-from healthd.api import Actions, ControlSocket, ControlSocketUnusable
-from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible
+from healthd.claims import AlreadyClaimed, Claims
 from healthd.commands import exits
 from healthd.config.load import Loaded, load
 from healthd.config.problems import Problem, Severity, render
 from healthd.config.schema import Config, Settings
 from healthd.director import Director
 from healthd.events import Event, Kind
-from healthd.hooks import Announcer, LogHook
+from healthd.hooks import Announcer
 from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
-from healthd.ipvs.kernel import KernelTable
-from healthd.ipvs.namespace import namespace_identity
 from healthd.ipvs.watch import AddressChange, Change, LinkChange, LookAgain, NeighbourFailed, watch
-from healthd.log import configure
 from healthd.model import Address, ServiceKey
-from healthd.privileges import DIRECTOR, LENT, PROBER, Capabilities, Capability, lower
 from healthd.prober.base import Prober
-from healthd.prober.local import LocalProber
-from healthd.prober.remote import RemoteProber
 from healthd.roster import Roster
-from healthd.runner.process import start_runner
 from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.signals import Orders
 from healthd.view import Scene, describe_all, refused_rows
 
 logger = logging.getLogger(__name__)
-children_logger = logging.getLogger("healthd.children")
 
 LOCKS = Path("/run/healthd")
 READY_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
 MOST_TOLD = 20
-HOOK_GRACE = 5.0
-LOG_GRACE = 2.0
 STATUS_EVERY = 5.0
 
 
@@ -72,99 +61,12 @@ class Options:
     locks: Path = LOCKS
 
 
-class CannotStart(Exception):
-    """Something that is needed cannot be had. One sentence for people."""
-
-
-async def serve(config: Config, options: Options, warnings: Sequence[Problem] = ()) -> int:
-    """Run until a signal says stop. Returns the exit code. warnings: about the configuration, for the log."""
-    if os.geteuid() != 0:  # root stays root: it was not given single rights
-        lower(keep=rights(config.settings, options.in_process), reserve=LENT)
-    log = configure(config.settings.log)
-    orders = Orders(log)
-    try:
-        with orders.taken():
-            log_problems(warnings)
-            return await _serve(config, options, orders)
-    except CannotStart as error:
-        logger.error("healthd cannot start: %s", error)
-        return exits.UNAVAILABLE
-    except Exception:
-        logger.critical("healthd ends because of a fault of its own; please report it", exc_info=True)
-        return exits.SOFTWARE
-    finally:
-        log.close(LOG_GRACE)
-
-
-def rights(settings: Settings, in_process: bool) -> Capabilities:
-    """What the director itself needs to be able to do; programs that hooks start inherit none of it."""
-    probing = PROBER if in_process else frozenset()
-    entering = frozenset() if settings.table.netns is None else {Capability.SYS_ADMIN}
-    return DIRECTOR | probing | entering
-
-
-async def _serve(config: Config, options: Options, orders: Orders) -> int:
-    async with contextlib.AsyncExitStack() as stack:
-        daemon = await orders.until_stop(_started(config, options, orders, stack))
-        if daemon is None:
-            logger.info("told to stop before it had started")
-            return exits.OK
-        return await daemon.run()
-
-
-async def _started(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
-    try:
-        return await _start(config, options, orders, stack)
-    except (TableUnavailable, AlreadyClaimed, ClaimsImpossible, ControlSocketUnusable, OSError) as error:
-        raise CannotStart(str(error)) from error
-
-
-async def _start(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
-    settings = config.settings
-    claims = None if options.table else Claims(_lock_file(settings, options.locks))
-    if claims:
-        stack.callback(claims.close)
-        claims.take([service.key for service in config.services])
-    table = options.table or KernelTable(settings.table.netns)
-    stack.push_async_callback(table.close)
-    await table.snapshot([service.key for service in config.services])
-    announcer = Announcer([LogHook()])
-    announcer.apply(settings.hooks)
-    stack.push_async_callback(announcer.close, HOOK_GRACE)
-    director = Director(table, announcer.event, time.monotonic, time.time)
-    prober = await _prober(director, settings, options.in_process, stack)
-    director.attach(prober)
-    daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
-    control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
-    stack.push_async_callback(control.close)
-    await control.start()
-    return daemon
-
-
 def log_problems(problems: Sequence[Problem]) -> None:
     """Have warnings in the log, too, the first of them: who reads it did not see the daemon's terminal."""
     for problem in problems[:MOST_TOLD]:
         logger.warning("%s", problem)
     if len(problems) > MOST_TOLD:
         logger.warning("... and %d more; healthd check-config tells them all", len(problems) - MOST_TOLD)
-
-
-async def _prober(director: Director, settings: Settings, in_process: bool, stack: contextlib.AsyncExitStack) -> Prober:
-    if not in_process:
-        remote = RemoteProber(director, settings.prober, settings.runner, log=children_logger.warning)
-        stack.push_async_callback(remote.close)
-        return remote
-    runner = start_runner(settings.runner, log=children_logger.warning)
-    stack.push_async_callback(runner.close)
-    local = LocalProber(director, runner=runner, in_flight=settings.prober.in_flight)
-    stack.push_async_callback(local.close)
-    return local
-
-
-def _lock_file(settings: Settings, folder: Path) -> Path:
-    """The lock file of one table: tables are told apart by the network namespace they live in."""
-    _, inode = namespace_identity(settings.table.netns or "/proc/self/ns/net")
-    return folder / f"table-{inode}.lock"
 
 
 class Daemon:

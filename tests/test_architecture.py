@@ -66,7 +66,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         (("healthd.director", "healthd.teller", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
     ),
     ("outside", (("healthd.api",),)),
-    ("daemon", (("healthd.daemon", "healthd.signals"),)),
+    ("daemon", (("healthd.daemon", "healthd.startup", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
     ("command line", (("healthd.cli", "healthd.__main__"),)),
 )

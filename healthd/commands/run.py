@@ -15,8 +15,9 @@ from healthd.commands.arguments import add_config
 from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Config
-from healthd.daemon import LOCKS, Options, serve
+from healthd.daemon import LOCKS, Options
 from healthd.ipvs.memory import MemoryTable
+from healthd.startup import serve
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from healthd.config.schema import Settings, TableSettings
-from healthd.daemon import rights
 from healthd.privileges import Capability
+from healthd.startup import rights
 
 NET_ADMIN, NET_RAW, SYS_ADMIN = Capability.NET_ADMIN, Capability.NET_RAW, Capability.SYS_ADMIN
 
 AS_A_SERVICE = """
 import asyncio, pathlib, sys
 from healthd.config.load import load
-from healthd.daemon import Options, serve
+from healthd.daemon import Options
+from healthd.startup import serve
 from healthd.ipvs.memory import MemoryTable
 from healthd.privileges import Capability, confine
 

@@ -15,10 +15,11 @@ import pytest
 
 from healthd.config.load import load
 from healthd.control import ask
-from healthd.daemon import Options, needs_restart, serve
+from healthd.daemon import Options, needs_restart
 from healthd.ipvs.base import RowRefused
 from healthd.ipvs.memory import MemoryTable
 from healthd.ops import Op
+from healthd.startup import serve
 from tests.daemon.conftest import Listener, service_text
 
 BOUND = 60.0
