@@ -125,8 +125,9 @@ class Daemon:
     def stop(self) -> None:
         """SIGTERM, and expect an orderly end. Nothing if it does not run."""
         if self._process is not None:
-            self.thaw(self.pid, *self.children())  # a test may have failed halfway
-            self.signal(signal.SIGTERM)
+            if self._process.poll() is None:
+                self.thaw(self.pid, *self.children())  # a test may have failed halfway
+                self._process.terminate()
             status = self._wait()
             assert status == 0, f"healthd ended with {status}:\n{self.log()}"
 

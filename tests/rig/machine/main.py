@@ -56,7 +56,7 @@ def _command(line: str, writable: tuple[Path, ...], environment: Mapping[str, st
     passed = {
         name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(("HEALTHD_", "RIG_"))
     }
-    timeout = float(environment.get("RIG_TIMEOUT", "1200"))
+    timeout = float(environment.get("RIG_TIMEOUT", "2400"))
     return Command(line, Path.cwd(), {**passed, "HEALTHD_RIG": "1"}, writable, timeout)
 
 
