@@ -1,6 +1,4 @@
-"""Prints, for a JUnit file of pytest's, each reason for which tests were skipped and how many were. Expected failures
-are no skips.
-"""
+"""Prints each reason for which tests were skipped, from a JUnit file of pytest's. Expected failures are no skips."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
