@@ -1,6 +1,7 @@
 """What a probe costs: healthd (the whole daemon), keepalived, plain asyncio and aiohttp, on the same servers.
 
 python benchmarks/probes.py [--kinds tcp,http,dns,script] [--targets 1000,10000] [--rounds 3] [--window 8]
+                            [--only healthd,keepalived]
 
 Contestants take turns, `--rounds` times; each row is the median. CPU is user and system time of all the contestant's
 processes in the window, divided by the probes that the *servers* counted in it. On loopback that includes the peer's
@@ -189,8 +190,8 @@ def measure(name: str, kind: str, targets: int, folder: Path, window: float) -> 
 # --- all of it ----------------------------------------------------------------------------------------------------
 
 
-def contestants(kind: str) -> list[str]:
-    """Who can ask this kind."""
+def contestants(kind: str, only: str) -> list[str]:
+    """Who can ask this kind. only: names, separated by commas; empty for all."""
     names = ["healthd"]
     if shutil.which("keepalived"):
         names.append("keepalived")
@@ -198,12 +199,12 @@ def contestants(kind: str) -> list[str]:
         names.append("asyncio")
     if kind == "http":
         names.append("aiohttp")
-    return names
+    return [name for name in names if not only or name in only.split(",")]
 
 
-def race_all(kind: str, targets: int, rounds: int, window: float, folder: Path) -> dict[str, Result]:
+def race_all(names: list[str], kind: str, targets: int, rounds: int, window: float, folder: Path) -> dict[str, Result]:
     """The median of each contestant; they take turns."""
-    results: dict[str, list[Result]] = {name: [] for name in contestants(kind)}
+    results: dict[str, list[Result]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, listed in results.items():
             listed.append(measure(name, kind, targets, folder, window))
@@ -236,6 +237,7 @@ def main() -> int:
     parser.add_argument("--targets", default="1000,10000")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=8.0)
+    parser.add_argument("--only", default="", help="names of contestants; default: all")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
     print(
@@ -246,9 +248,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="healthd-bench.") as folder:
         build(Path(folder))
         for kind in arguments.kinds.split(","):
+            names = contestants(kind, arguments.only)
             counts = SCRIPT_TARGETS if kind == "script" else map(int, arguments.targets.split(","))
             for targets in counts:
-                results = race_all(kind, targets, arguments.rounds, arguments.window, Path(folder))
+                results = race_all(names, kind, targets, arguments.rounds, arguments.window, Path(folder))
                 met = show(kind, targets, results) and met
                 document[f"{kind} {targets}"] = {name: statistics_of(result) for name, result in results.items()}
     if arguments.json:

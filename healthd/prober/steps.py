@@ -40,23 +40,38 @@ GRACE = 5.0
 
 def connect(engine: Engine, attempt: Attempt, step: Connect) -> Connected | Wait:
     """Take the kept stream or open one."""
-    _leave(attempt)
+    if attempt.channel is not None or attempt.keep:
+        _leave(attempt)
     question = attempt.question
-    kept, question.kept = question.kept, None
-    if kept is not None and kept.fd >= 0:
-        if step.reuse and not step.fresh and question.uses % step.reuse:
-            kept.take(attempt)
-            attempt.channel = kept
-            question.uses += 1
-            return REUSED if isinstance(kept, Stream) else Connected(True, kept.facts)
-        kept.close(hard=False)
+    if question.kept is not None:
+        taken = _take_kept(attempt, step)
+        if taken is not None:
+            return taken
     question.uses = 1
     return _open_stream(engine, attempt, step)
 
 
+def _take_kept(attempt: Attempt, step: Connect) -> Connected | None:
+    """Go on with the stream that the last probe left, if it is there and its turn."""
+    question = attempt.question
+    kept, question.kept = question.kept, None
+    if kept is None or kept.fd < 0:
+        return None
+    if not step.reuse or step.fresh or question.uses % step.reuse == 0:
+        kept.close(hard=False)
+        return None
+    kept.take(attempt)
+    attempt.channel = kept
+    question.uses += 1
+    return REUSED if isinstance(kept, Stream) else Connected(True, kept.facts)
+
+
 def _open_stream(engine: Engine, attempt: Attempt, step: Connect) -> Wait:
-    engine.check_namespace(attempt.question.target)
-    origin, address = attempt.question.where()
+    question = attempt.question
+    origin, address = question.origin, question.address
+    if origin is None or address is None:
+        engine.check_namespace(question.target)
+        origin, address = question.where()
     sock = origin.open(STREAM)
     code = sock.connect_ex(address)
     if code and code != errno.EINPROGRESS:

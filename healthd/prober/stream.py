@@ -87,7 +87,8 @@ class Stream:
             if not code:
                 return WAIT  # an event of an earlier socket with this number
             raise OSError(code, "")
-        self.idle(events)
+        if events & INCOMING:
+            self.idle(events)
         self.wait = Stream.idle
         attempt = self.attempt
         assert attempt is not None

@@ -55,9 +55,9 @@ def _made(kind: Kind) -> Event:
         case Kind.SERVER_SURE:
             return narrate.server_certainty(WWW, REAL, Phase.UP, PASSED, AT)
         case Kind.FALLBACK_ON:
-            return narrate.fallback(WWW, SORRY_ROW, narrate.effects([AddDest(KEY, SORRY, SORRY_ROW)]), AT)
+            return narrate.fallback(WWW, SORRY, SORRY_ROW, narrate.effects([AddDest(KEY, SORRY, SORRY_ROW)]), AT)
         case Kind.FALLBACK_OFF:
-            return narrate.fallback(WWW, None, narrate.effects([DelDest(KEY, SORRY)]), AT)
+            return narrate.fallback(WWW, SORRY, None, narrate.effects([DelDest(KEY, SORRY)]), AT)
         case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
             return narrate.service_listed("www", KEY, kind is Kind.SERVICE_ADDED, AT)
         case Kind.DRIFT:
