@@ -14,7 +14,8 @@ from healthd.log.places import FilePlace, JournalPlace, Place, StreamPlace, Sysl
 from healthd.log.render import FACILITIES, as_json, prefixed_text, syslog_content, text
 from healthd.log.writer import LogStats, Writer
 
-# Libraries that tell of every request at INFO; that is no news of ours.
+# Libraries that tell of every request below WARNING; that is no news of ours. They are filtered where lines come in,
+# because one of them sets its own level whenever it is imported.
 CHATTY = ("aiohttp.access", "asyncio", "pyroute2")
 
 
@@ -32,11 +33,17 @@ class Outlets:
     syslog: Path = Path("/dev/log")
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """False for what a chatty library says of its ordinary work."""
+    return record.levelno >= logging.WARNING or not record.name.startswith(CHATTY)
+
+
 class _Handler(logging.Handler):
     """Makes an entry of each record and hands it to the writer."""
 
     def __init__(self, writer: Writer) -> None:
         super().__init__()
+        self.addFilter(is_news)
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -94,8 +101,6 @@ def configure(
     root: whose records to take, the root logger if it is None. room: lines that may wait for a slow place.
     ValueError if the settings make no sense.
     """
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
     return Log(settings, outlets, root if root is not None else logging.getLogger(), room)
 
 

@@ -15,6 +15,7 @@ from healthd.events import Kind
 from healthd.log import render
 from healthd.log.entry import Entry, entry_of
 from healthd.log.printable import pair, printable
+from healthd.log.setup import is_news
 
 from .document import logged
 from .samples import sample
@@ -220,3 +221,11 @@ def test_what_another_handler_left_in_a_record_is_no_field():
     logging.Formatter("%(asctime)s %(message)s").format(record)
 
     assert entry_of(record).fields == {}
+
+
+@pytest.mark.parametrize("name", ["pyroute2.netlink.core", "aiohttp.access", "asyncio"])
+def test_libraries_are_heard_only_when_something_is_wrong(name: str) -> None:
+    said = [logging.LogRecord(name, level, "", 0, "text", None, None) for level in (logging.DEBUG, logging.ERROR)]
+
+    assert [is_news(record) for record in said] == [False, True]
+    assert is_news(logging.LogRecord("healthd.director", logging.DEBUG, "", 0, "text", None, None))
