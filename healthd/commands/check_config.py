@@ -29,7 +29,5 @@ def main(arguments: argparse.Namespace) -> int:
         return exits.CONFIG
     if not arguments.json:
         reals = sum(len(service.reals) for service in loaded.config.services)
-        print(
-            f"{len(loaded.config.services)} services with {reals} real servers in {len(loaded.config.files)} files: ok"
-        )
+        print(f"ok: services {len(loaded.config.services)}, real servers {reals}, files {len(loaded.config.files)}")
     return exits.OK
