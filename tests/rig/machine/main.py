@@ -74,10 +74,14 @@ def _place(command: Command, environment: Mapping[str, str]) -> int:
     return qemu.run(command.slowed(qemu.slowness(hardware)), kept, OUT / "console.log", hardware)
 
 
+WITH_A_KERNEL = ("tests/rig", "tests/contract")
+"""Where tests marked "kernel" are; reading only these saves half a minute inside the machine."""
+
+
 def _selected(arguments: Sequence[str]) -> list[str]:
     """All tests of the rig unless the arguments name a file, a directory or a test."""
     named = any((ROOT / argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
-    return list(arguments) if named else [*arguments, "tests/rig"]
+    return list(arguments) if named else [*arguments, *WITH_A_KERNEL]
 
 
 def _pytest(arguments: Sequence[str]) -> str:
