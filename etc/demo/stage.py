@@ -127,10 +127,10 @@ class Stage:
             return None
 
     def events(self, most: int) -> list[dict[str, Any]]:
-        """The last events of the daemon's log, as it wrote them."""
+        """The last events of the daemon's log, as it wrote them; other lines of log are left out."""
         log = self.folder / "healthd.log"
-        lines = log.read_text().splitlines()[-most:] if log.exists() else []
-        return [json.loads(line) for line in lines]
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [told for told in map(json.loads, lines) if "kind" in told][-most:]
 
 
 def _free_port() -> int:
