@@ -62,7 +62,10 @@ def cpu_seconds(pids: list[int]) -> float:
     """User and system time of processes and of the children they have waited for."""
     total = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a script that has ended: its time is its parent's now
         total += sum(int(field) for field in fields[11:15])
     return total / TICK
 
@@ -71,7 +74,11 @@ def memory_mb(pids: list[int]) -> tuple[float, float]:
     """Memory of the largest process (rss), and of all together (pss)."""
     rss, pss = [0], [0]
     for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for line in lines:
             name, _, value = line.partition(":")
             if name in ("Rss", "Pss"):
                 (rss if name == "Rss" else pss).append(int(value.split()[0]))
