@@ -195,10 +195,13 @@ class Daemon:
         director = self._director
         latest = {seen.probe: seen for seen in await self._prober.latest()}
         read: dict[ServiceKey, ServiceCounters] = {}
-        if counters and director.table_error is None:
-            with contextlib.suppress(TableUnavailable):
+        table_error = director.table_error
+        if counters and table_error is None:
+            try:
                 snapshot = await self._table.snapshot(director.roster.services.keys(), counters=True)
                 read = dict(snapshot.counters)
+            except TableUnavailable as error:
+                table_error = str(error)
         states = {
             (service.key, real.key): director.state(service, real)
             for service in director.roster.services.values()
@@ -207,7 +210,7 @@ class Daemon:
         scene = Scene(
             director.roster, director.ledger, states, time.monotonic(), latest, read, refused_rows(director.ledger)
         )
-        document = describe_all(scene, director.table_error, director.summary)
+        document = describe_all(scene, table_error, director.summary)
         hooks = [asdict(stats) for stats in self._announcer.stats()]
         about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}
         return {**about, **document}

@@ -127,6 +127,18 @@ async def test_a_reload_while_the_table_is_away_is_answered_and_says_so(write, l
     assert await serving.end(signal.SIGTERM) == 0
 
 
+async def test_counters_that_cannot_be_read_are_no_secret(write, listeners):
+    """Who asks for connections of a table that is away hears that it is, before the director has noticed."""
+    serving = Serving(write(service_text("www", listeners)), MemoryTable())
+    await serving.until("server-up")
+    serving.table.unavailable = "the module is gone"
+    answer = await serving.ask("GET", "/v1/status?counters")
+    serving.table.unavailable = ""
+
+    assert answer["table"] == {"ok": False, "error": "the module is gone"}
+    assert await serving.end(signal.SIGTERM) == 0
+
+
 async def test_reloads_at_the_same_time_take_turns(write, listeners):
     path = write(service_text("www", listeners))
     serving = Serving(path, MemoryTable())
