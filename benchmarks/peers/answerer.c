@@ -1,6 +1,7 @@
 /* The servers that are asked: answerer tcp|http|dns [PORT] listens on every address and says its port.
  *
- * tcp accepts and waits for the peer to close; http answers one GET with 200; dns answers a question with one A record.
+ * tcp accepts and waits for the peer to close; http answers one GET with 200 and closes; dns answers a question with one
+ * A record.
  * For every line on standard input it says how many probes it has served, so that all contestants are counted alike. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -94,7 +95,7 @@ static void answer_stream(int fd, int http)
     ssize_t got = read(fd, data, sizeof data);
     if (got > 0 && http)
         send(fd, PAGE, sizeof PAGE - 1, MSG_NOSIGNAL);
-    if (got <= 0)
+    if (got <= 0 || http) /* keepalived takes an answer for complete only at its end */
         close(fd);
 }
 

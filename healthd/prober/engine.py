@@ -41,6 +41,9 @@ from healthd.prober.transcript import Recorder
 EVENTS = 512
 """Most events read at once, so that a turn stays short."""
 
+LOOK = select.POLLIN | select.POLLOUT | select.EPOLLRDHUP
+"""What a look at a fresh stream asks for; poll(2) and epoll(7) number their events alike."""
+
 STEPS = 200
 """Most steps a conversation takes without waiting; then it is the others' turn."""
 
@@ -89,6 +92,7 @@ class Engine:
         self._forks = forks
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
+        self._fresh: dict[int, stream.Stream] = {}
         self._flights: dict[float, dict[Attempt, None]] = {}
         self._tired: deque[tuple[Attempt, Any]] = deque()
         self.shared = Shared(self)
@@ -128,6 +132,7 @@ class Engine:
 
     def reap(self) -> bool:
         """Let every conversation go on for which something came; False if there may be more to read."""
+        self.look()
         for _ in range(len(self._tired)):
             attempt, value = self._tired.popleft()
             if attempt.conversation is not None:
@@ -139,6 +144,26 @@ class Engine:
             if behind is not None:
                 behind.ready(bits)
         return len(events) < EVENTS
+
+    def look(self) -> None:
+        """Look once at the streams opened since the last look, and watch those that have to be waited for.
+
+        A near server has answered by the time the probes begun with it have begun as well; then one poll(2) of them
+        all replaces a registration and a wake-up for each.
+        """
+        fresh = self._fresh
+        if not fresh:
+            return
+        self._fresh = {}
+        poll = select.poll()
+        for fd in fresh:
+            poll.register(fd, LOOK)
+        for fd, bits in poll.poll(0):
+            if fresh[fd].fd == fd:
+                fresh[fd].ready(bits)
+        for fd, opened in fresh.items():
+            if opened.fd == fd:
+                self._wait_for(opened)
 
     def expire(self, now: float, why_stalled: str = "") -> None:
         """End every attempt whose deadline has passed. Call it only after `reap` gave True."""
@@ -161,8 +186,8 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """True while a conversation waits for its next turn and not for the network."""
-        return bool(self._tired)
+        """True while a conversation waits for its next turn, or for a look, and not for the network."""
+        return bool(self._tired or self._fresh)
 
     def abandon(self, attempt: Attempt) -> None:
         """End an attempt without a report."""
@@ -187,12 +212,17 @@ class Engine:
         self._epoll.register(fd, events)
         self._watched[fd] = behind
 
+    def watch_fresh(self, opened: stream.Stream) -> None:
+        """The same for a stream whose connection has just been asked for, from the next `look` on."""
+        self._fresh[opened.fd] = opened
+
     def unwatch(self, fd: int) -> None:
         """Forget a descriptor that is about to be closed.
 
         Closing takes it out of the set, except while a child of this process holds a copy between fork and exec: then
         its late events would be taken for those of the next socket with its number.
         """
+        self._fresh.pop(fd, None)
         if self._watched.pop(fd, None) is not None and self._forks:
             self._epoll.unregister(fd)
 
@@ -221,6 +251,15 @@ class Engine:
         attempt.flight[attempt] = None
 
     # --- one attempt ---
+
+    def _wait_for(self, opened: stream.Stream) -> None:
+        try:
+            self.watch(opened.fd, opened, stream.EDGES)
+        except OSError as error:
+            if opened.attempt is None:
+                opened.close(hard=True)  # kept for the next probe, which opens another
+            else:
+                self.throw(opened.attempt, classify.refused_here(error.errno or 0, "waiting for a connection"))
 
     def _drive(self, attempt: Attempt, go: Callable[[Any], Step], value: Any) -> None:
         """Run a conversation until it waits or ends. go: its `send` or `throw`, called with `value`."""

@@ -1,7 +1,7 @@
 """The prober inside a process: schedule, engine and folding in one asyncio loop.
 
 A turn of the loop, always in this order: see whether we were stalled, read all that came, only then let deadlines pass,
-start what is due, tell the sink, sleep until the next slot that is not empty.
+start what is due and look at it once, tell the sink, sleep until the next slot that is not empty.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class LocalProber:
             self._engine.expire(now, self._why_stalled)
         self._queue_due()
         self._start_waiting()
+        self._engine.look()
         self._tell()
         if self._open:
             self._excuse(*pulse.lap(clock()))

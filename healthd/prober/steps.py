@@ -28,7 +28,7 @@ from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait, late_detail
 from healthd.prober.datagram import open_datagram
 from healthd.prober.sockets import STREAM
-from healthd.prober.stream import EDGES, REUSED, Stream
+from healthd.prober.stream import REUSED, Stream
 from healthd.prober.tls import secure
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _open_stream(engine: Engine, attempt: Attempt, step: Connect) -> Wait:
     if step.tls is not None:
         stream.on_open = partial(_secured, attempt, step.tls, step.server_name, _connected)
     attempt.channel = stream
-    engine.watch(stream.fd, stream, EDGES)
+    engine.watch_fresh(stream)
     return WAIT
 
 

@@ -1,7 +1,8 @@
 """Streams on the engine's epoll set: connect, send with partial writes, receive, keep for the next probe.
 
-One edge-triggered registration per stream and no change of it. So every edge is remembered (`readable`) and nothing
-is read on suspicion: a whole HTTP probe is socket, connect, epoll_ctl, send, recv, close.
+At most one edge-triggered registration per stream and no change of it; none if the first look finds it done
+(`Engine.look`). So every edge is remembered (`readable`) and nothing is read on suspicion: a whole HTTP probe is
+socket, connect, send, epoll_ctl, recv, close.
 `wait` is what to do at the next edge, a plain function of the class and not a bound method, which would be a reference
 cycle and work for the garbage collector at every probe.
 """
