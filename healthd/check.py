@@ -214,9 +214,10 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send all of `data`. Sent back: None."""
+    """Send all of `data`. Sent back: None. hide: the part of it that no transcript may show, such as a password."""
 
     data: bytes
+    hide: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

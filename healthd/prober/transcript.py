@@ -10,6 +10,10 @@ from typing import Any
 from healthd.check import Connected, Ran, Run, Send, Step, TlsFacts
 
 
+HIDDEN = b"***"
+"""What stands in a transcript for what a check hides."""
+
+
 class Kind(Enum):
     """What a line of a transcript tells."""
 
@@ -69,8 +73,8 @@ class Recorder:
     def wanted(self, step: Step) -> None:
         """The conversation said what it wants next."""
         match step:
-            case Send(data):
-                self.note(Kind.SENT, f"{len(data)} bytes", data)
+            case Send(data, hide):
+                self.note(Kind.SENT, f"{len(data)} bytes", data.replace(hide, HIDDEN) if hide else data)
             case Run(argv):
                 self.note(Kind.WANT, f"run {' '.join(argv)}")
             case _:

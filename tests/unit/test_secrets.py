@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from healthd.check import Send
 from healthd.prober.trace import trace_text
-from healthd.prober.transcript import Kind, Line, Transcript
+from healthd.prober.transcript import Kind, Line, Recorder, Transcript
 from healthd.registry import check_class, names
 
 WORD = "xyzzy"
@@ -39,3 +40,13 @@ def test_a_transcript_does_not_show_credentials():
     assert "Authorization: Basic ********" in text
     assert "am9l" not in text
     assert "Host: a" in text
+
+
+def test_a_transcript_does_not_show_what_a_check_hides():
+    recorder = Recorder(lambda: 0.0)
+    recorder.wanted(Send(b"AUTH joe xyzzy\r\n", hide=b"xyzzy"))
+    recorder.wanted(Send(b"PING\r\n"))
+    text = trace_text(recorder.finish())
+    assert "AUTH joe ***" in text
+    assert "PING" in text
+    assert "xyzzy" not in text
