@@ -23,9 +23,11 @@ def add_options(parser: argparse.ArgumentParser, check: type[Any]) -> None:
     group = parser.add_argument_group(f"options of the check {check.kind}")
     for field, hint in _options(check):
         if hint is Tls:
-            group.add_argument("--tls", action="store_true", help=_help(field, hint), dest=_PLACE + field.name)
+            group.add_argument(
+                f"--{field.name}", action="store_true", help=_help(field, hint), dest=_PLACE + field.name
+            )
             for inner, inner_hint in _options(Tls):
-                _add(group, inner, inner_hint, "tls-", f"{_PLACE}tls ")
+                _add(group, inner, inner_hint, f"{field.name}-", f"{_PLACE}{field.name} ")
         else:
             _add(group, field, hint, "", _PLACE)
 
@@ -38,7 +40,7 @@ def build(check: type[Any], values: argparse.Namespace, secrets: Mapping[str, st
     given: dict[str, Any] = {}
     for field, hint in _options(check):
         if hint is Tls:
-            inner = _values(Tls, values, f"{_PLACE}tls ", "tls-", secrets)
+            inner = _values(Tls, values, f"{_PLACE}{field.name} ", f"{field.name}-", secrets)
             if inner or getattr(values, _PLACE + field.name):
                 given[field.name] = Tls(**inner)
     given |= _values(check, values, _PLACE, "", secrets)
