@@ -187,8 +187,9 @@ def _stat(name: str) -> os.stat_result:
 def _context(tls: Tls, _stamps: tuple[tuple[int, int], ...]) -> ssl.SSLContext:
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.name = tls.server_name
-    if not tls.verify:
+    if not (tls.verify and tls.verify_name):
         context.check_hostname = False
+    if not tls.verify:
         context.verify_mode = ssl.CERT_NONE
     try:
         if tls.ca_file is not None:

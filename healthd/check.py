@@ -141,6 +141,7 @@ class Tls:
     """TLS as a client. `tls = true` in the configuration takes these defaults."""
 
     verify: bool = option(True, "verify the server's certificate and name")
+    verify_name: bool = option(True, "verify the name, too; false: a certificate for any name that is trusted will do")
     server_name: str | None = option(
         None, "name for SNI and verification; default: the check's host name or the address", rule=tls_name
     )
@@ -221,6 +222,34 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """Say that nothing more will be sent on the open stream (a half-close: FIN), and go on receiving. Sent back: None.
+
+    Not on a stream with TLS: many servers take its close_notify for the end of both directions (RFC 8446, 6.1).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Whence:
+    """Ask for our own end of the open stream or datagram conversation. Sent back: `Endpoint`.
+
+    Not on a shared socket (`Datagram.own_port` false), which has no address of its own.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Address and port of one end of a conversation."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        """Text as in a URL: 10.0.0.11:80, [2001:db8::1]:80."""
+        return endpoint(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
 class Receive:
     """Wait for data. Sent back: 1 to `limit` bytes of the stream as they come, b"" at its end; or one datagram.
 
@@ -266,7 +295,7 @@ class Ran:
     output: bytes
 
 
-Step = Connect | StartTls | Datagram | Send | Receive | Keep | Echo | Run
+Step = Connect | StartTls | Datagram | Send | Finish | Whence | Receive | Keep | Echo | Run
 Conversation = Generator[Step, Any, str | Passed]
 
 

@@ -24,6 +24,7 @@ class _Key:
     """What a context is made of; the rest of `Tls` belongs to a connection."""
 
     verify: bool
+    verify_name: bool
     ca_file: str | None
     cert_file: str | None
     key_file: str | None
@@ -52,7 +53,7 @@ class Contexts:
 
     def of(self, tls: Tls) -> ssl.SSLContext:
         """The context for `tls`. Inconclusive if one of its files cannot be used."""
-        key = _Key(tls.verify, tls.ca_file, tls.cert_file, tls.key_file, tls.alpn)
+        key = _Key(tls.verify, tls.verify_name, tls.ca_file, tls.cert_file, tls.key_file, tls.alpn)
         made = self._made.get(key)
         now = self._clock()
         if made is None or now - made.looked >= LOOK_EVERY:
@@ -89,8 +90,9 @@ def _stamp(name: str) -> tuple[str, int, int, int]:
 
 def _make(key: _Key) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not key.verify:
+    if not (key.verify and key.verify_name):
         context.check_hostname = False
+    if not key.verify:
         context.verify_mode = ssl.CERT_NONE
     if key.ca_file is not None:
         _load_authorities(context, key.ca_file)

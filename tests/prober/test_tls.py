@@ -14,6 +14,7 @@ from healthd.check import Connect, Outcome, Reader, Reason, Send, Tls, Verdict
 from healthd.prober.ask import ask
 from tests.prober import authority
 from tests.prober.patience import late
+from tests.prober.stage import stage
 from tests.prober.talk import Line, Steps, Tcp, Upgrade
 from tests.support import servers
 from tests.support.servers import over_tls, serving
@@ -92,6 +93,29 @@ async def test_a_self_signed_certificate_fails():
     context = authority.serving(NAME, issuer=trustme.CA())
     with serving(over_tls(context, servers.echo_lines)) as server:
         refused(await verdict(Line(tls=Tls(), name=NAME), server.target), "certificate not accepted")
+
+
+async def test_the_chain_can_be_verified_without_the_name(ca):
+    chain_only = Line(tls=Tls(ca_file=ca, verify_name=False), name=NAME)
+    for names, days, issuer, words in (
+        (("other.example.org",), 30, None, ""),
+        (("other.example.org",), -3, None, "certificate has expired"),
+        ((NAME,), 30, trustme.CA(), "certificate not accepted"),
+    ):
+        with serving(over_tls(authority.serving(*names, days=days, issuer=issuer), servers.echo_lines)) as server:
+            said = await verdict(chain_only, server.target)
+        if words:
+            refused(said, words)
+        else:
+            assert said.detail == "hello"
+
+
+async def test_contexts_that_differ_in_the_name_alone_are_two(ca):
+    with serving(over_tls(authority.serving("other.example.org"), servers.echo_lines)) as server:
+        loose, strict = (Line(tls=Tls(ca_file=ca, verify_name=wanted), name=NAME) for wanted in (False, True))
+        async with stage() as on:
+            said = await on.all([(loose, server.target), (strict, server.target), (loose, server.target)])
+    assert [one.outcome for one in said] == [Outcome.PASS, Outcome.FAIL, Outcome.PASS]
 
 
 async def test_without_verification_all_of_these_pass(ca):
