@@ -22,6 +22,7 @@ BUILT_IN = {
     "on": "checks.fixed:OnCheck",
     "off": "checks.fixed:OffCheck",
     "pgsql": "checks.pgsql:PgsqlCheck",
+    "redis": "checks.redis:RedisCheck",
 }
 
 

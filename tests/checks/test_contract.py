@@ -28,6 +28,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "on": {},
     "off": {},
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
+    "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
 }
 
 
