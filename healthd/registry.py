@@ -22,6 +22,8 @@ BUILT_IN = {
     "on": "checks.fixed:OnCheck",
     "off": "checks.fixed:OffCheck",
     "pgsql": "checks.pgsql:PgsqlCheck",
+    "ssh": "checks.ssh:SshCheck",
+    "nntp": "checks.nntp:NntpCheck",
     "redis": "checks.redis:RedisCheck",
 }
 

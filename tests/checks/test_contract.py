@@ -28,6 +28,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "on": {},
     "off": {},
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
+    "ssh": {"expect": "b+"},
+    "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
 }
 
