@@ -12,7 +12,14 @@ from healthd.prober.transcript import Kind, Line, Recorder, Transcript
 from healthd.registry import check_class, names
 
 WORD = "xyzzy"
-NEEDED = {"http": {"username": "joe"}, "pgsql": {"user": "joe"}, "nntp": {"user": "joe"}}
+NEEDED = {
+    "http": {"username": "joe"},
+    "pgsql": {"user": "joe"},
+    "nntp": {"user": "joe"},
+    "smtp": {"user": "joe"},
+    "imap": {"user": "joe"},
+    "pop": {"user": "joe"},
+}
 
 
 def secrets() -> list[tuple[str, str]]:
