@@ -200,7 +200,7 @@ class DnsCheck:
         return same_name and data[4:6] == b"\0\1" and data[name_end : name_end + 4] == query[name_end : name_end + 4]
 
     def _over_stream(self, query: bytes) -> Generator[Step, Any, bytes]:
-        yield Connect(self.tls)
+        yield Connect(self.tls, speaks=True)
         yield Send(len(query).to_bytes(2, "big") + query)
         reader = Reader(65537)
         length = int.from_bytes((yield from reader.exactly(2)), "big")

@@ -103,7 +103,7 @@ class HttpCheck:
         self._agree()
         host = self.host or _proxied(self.path)
         prepared = {
-            "_connect": Connect(self.tls, name_of(self.host) if self.host else None, self.reuse),
+            "_connect": Connect(self.tls, name_of(self.host) if self.host else None, self.reuse, speaks=True),
             "_request": self._build(self.method, self.path),
             "_host": host.encode() if host else None,
             "_statuses": numbers(self.status, 100, 999),
@@ -178,7 +178,7 @@ class HttpCheck:
             stale = failure.reason in _STALE or isinstance(failure, NoAnswer)
             if not (connected.reused and stale):
                 raise
-        yield Connect(self._connect.tls, self._connect.server_name, fresh=True)
+        yield Connect(self._connect.tls, self._connect.server_name, fresh=True, speaks=True)
         return (yield from self._exchange(request, method))
 
     def _exchange(self, request: Send, method: str) -> Generator[Step, Any, Answer]:

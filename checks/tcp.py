@@ -40,7 +40,7 @@ class TcpCheck:
         most = self.max_bytes
         if self.expect_hex is not None:
             wanted, most = mask_pattern(self.expect_hex)
-        object.__setattr__(self, "_connect", Connect(self.tls))
+        object.__setattr__(self, "_connect", Connect(self.tls, speaks=bool(self.send)))
         object.__setattr__(self, "_wanted", wanted)
         object.__setattr__(self, "_most", most)
 

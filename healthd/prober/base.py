@@ -15,12 +15,17 @@ from healthd.health import Health, Thresholds
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """When to ask. interval, timeout: seconds. fast: interval while a watch is in doubt. jitter: part of interval."""
+    """When to ask. interval, timeout: seconds. fast: interval while a watch is in doubt. jitter: part of interval.
+
+    connects: after the check has passed, so many probes only connect before it is asked again. One that fails to
+    connect has failed, and the check is asked next.
+    """
 
     interval: float = 5.0
     timeout: float = 2.0
     fast: float | None = None
     jitter: float = 0.1
+    connects: int = 0
 
 
 @dataclass(frozen=True, slots=True)

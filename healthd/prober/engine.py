@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from healthd.check import (
@@ -41,8 +41,8 @@ from healthd.prober.transcript import Recorder
 EVENTS = 512
 """Most events read at once, so that a turn stays short."""
 
-LOOK = select.POLLIN | select.POLLOUT | select.EPOLLRDHUP
-"""What a look at a fresh stream asks for; poll(2) and epoll(7) number their events alike."""
+CROWD = 8
+"""So many streams opened at once are worth a second look before they are registered."""
 
 STEPS = 200
 """Most steps a conversation takes without waiting; then it is the others' turn."""
@@ -93,6 +93,7 @@ class Engine:
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
         self._fresh: dict[int, stream.Stream] = {}
+        self._near: dict[int, stream.Stream] = {}
         self._flights: dict[float, dict[Attempt, None]] = {}
         self._tired: deque[tuple[Attempt, Any]] = deque()
         self.shared = Shared(self)
@@ -133,6 +134,8 @@ class Engine:
     def reap(self) -> bool:
         """Let every conversation go on for which something came; False if there may be more to read."""
         self.look()
+        if self._near:
+            self._look_again()
         for _ in range(len(self._tired)):
             attempt, value = self._tired.popleft()
             if attempt.conversation is not None:
@@ -146,24 +149,51 @@ class Engine:
         return len(events) < EVENTS
 
     def look(self) -> None:
-        """Look once at the streams opened since the last look, and watch those that have to be waited for.
+        """Look once at the streams opened since the last look, and register those that have to be waited for.
 
         A near server has answered by the time the probes begun with it have begun as well; then one poll(2) of them
-        all replaces a registration and a wake-up for each.
+        all replaces a registration and a wake-up for each. Of a crowd, those that have connected and wait for an
+        answer are looked at once more, by the next `reap`.
         """
         fresh = self._fresh
         if not fresh:
             return
         self._fresh = {}
-        poll = select.poll()
-        for fd in fresh:
-            poll.register(fd, LOOK)
-        for fd, bits in poll.poll(0):
-            if fresh[fd].fd == fd:
-                fresh[fd].ready(bits)
+        self._look_at(fresh, stream.OPENING)
+        crowd = len(fresh) >= CROWD
         for fd, opened in fresh.items():
+            if opened.fd != fd:
+                continue
+            if crowd and opened.listens:
+                self._near[fd] = opened
+            else:
+                self._register(opened)
+
+    def _look_again(self) -> None:
+        near, self._near = self._near, {}
+        self._look_at(near, stream.INCOMING)
+        for fd, opened in near.items():
             if opened.fd == fd:
-                self._wait_for(opened)
+                self._register(opened)
+
+    def _look_at(self, streams: Mapping[int, stream.Stream], events: int) -> None:
+        """Let those go on for which something came."""
+        poll = select.poll()
+        for fd in streams:
+            poll.register(fd, events)
+        for fd, bits in poll.poll(0):
+            opened = streams[fd]
+            if opened.fd == fd:
+                opened.ready(bits)
+
+    def _register(self, opened: stream.Stream) -> None:
+        try:
+            self.watch(opened.fd, opened, stream.EDGES)
+        except OSError as error:
+            if opened.attempt is None:
+                opened.close(hard=True)  # kept for the next probe, which opens another
+            else:
+                self.throw(opened.attempt, classify.refused_here(error.errno or 0, "waiting for a connection"))
 
     def expire(self, now: float, why_stalled: str = "") -> None:
         """End every attempt whose deadline has passed. Call it only after `reap` gave True."""
@@ -183,6 +213,11 @@ class Engine:
     def next_deadline(self) -> float | None:
         """The first deadline of all attempts in flight."""
         return min((next(iter(flight)).deadline for flight in self._flights.values() if flight), default=None)
+
+    @property
+    def curious(self) -> bool:
+        """True while streams wait for their second look."""
+        return bool(self._near)
 
     @property
     def busy(self) -> bool:
@@ -222,7 +257,6 @@ class Engine:
         Closing takes it out of the set, except while a child of this process holds a copy between fork and exec: then
         its late events would be taken for those of the next socket with its number.
         """
-        self._fresh.pop(fd, None)
         if self._watched.pop(fd, None) is not None and self._forks:
             self._epoll.unregister(fd)
 
@@ -251,15 +285,6 @@ class Engine:
         attempt.flight[attempt] = None
 
     # --- one attempt ---
-
-    def _wait_for(self, opened: stream.Stream) -> None:
-        try:
-            self.watch(opened.fd, opened, stream.EDGES)
-        except OSError as error:
-            if opened.attempt is None:
-                opened.close(hard=True)  # kept for the next probe, which opens another
-            else:
-                self.throw(opened.attempt, classify.refused_here(error.errno or 0, "waiting for a connection"))
 
     def _drive(self, attempt: Attempt, go: Callable[[Any], Step], value: Any) -> None:
         """Run a conversation until it waits or ends. go: its `send` or `throw`, called with `value`."""

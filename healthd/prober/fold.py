@@ -7,9 +7,11 @@ from healthd.health import Health, Phase, Thresholds, observe
 from healthd.prober.attempt import Attempt, Question
 from healthd.prober.base import Observation, Probe, Watch
 from healthd.prober.engine import Result
+from healthd.prober.knock import Knock
 from healthd.prober.schedule import Rhythm
 
 IDLE = -1
+KNOCK = Knock()
 
 
 class Entry:
@@ -18,7 +20,8 @@ class Entry:
     at: milliseconds of the wheel's slot it waits in, IDLE while it is asked or waits its turn. due: milliseconds at
     which this asking was due. moved: it was put off once after a stall. again: ask again at once. steady: every watch
     is UP with no streak and `weight`, so a pass with that weight changes nothing. doubted: the last verdict was no
-    pass, so the next pass is told whatever it changes.
+    pass, so the next pass is told whatever it changes. knocks: probes that will only connect before the check is
+    asked again, None where every probe asks it. knocking: the one under way only connects.
     """
 
     __slots__ = (
@@ -30,6 +33,8 @@ class Entry:
         "due",
         "gone",
         "healths",
+        "knocking",
+        "knocks",
         "limits",
         "moved",
         "probe",
@@ -48,6 +53,8 @@ class Entry:
         self.question = Question(probe.check, probe.target)
         self.at = self.due = IDLE
         self.attempt: Attempt | None = None
+        self.knocks: int | None = 0 if probe.cadence.connects else None
+        self.knocking = False
         self.again = self.gone = self.moved = self.doubted = False
         self.verdict: Verdict | None = None
         self.detail = ""
@@ -61,6 +68,23 @@ class Entry:
         self.limits = {watch.id: watch.thresholds for watch in watches}
         self.healths = {watch.id: self.healths.get(watch.id, watch.health) for watch in watches}
         self._settle()
+
+    def next_question(self) -> Question:
+        """What to ask now: the check, or only whether it connects (`Cadence.connects`)."""
+        self.knocking = bool(self.knocks)
+        return Question(KNOCK, self.probe.target) if self.knocking else self.question
+
+    def count_knock(self, result: Result) -> Result:
+        """Reckon what to ask next after this result; a pass of a knock asks for the weight that the check asked for."""
+        if pass_of(result) is None:
+            self.knocks = 0
+            return result
+        if not self.knocking:
+            self.knocks = self.probe.cadence.connects
+            return result
+        assert self.knocks
+        self.knocks -= 1
+        return Passed("connected", self.weight)
 
     def fold_pass(self, detail: str, weight: int | None, now: float, took: float) -> bool:
         """Fold a pass in the common case that it changes nothing; False if it needs `fold`."""

@@ -18,7 +18,7 @@ from healthd.prober.attempt import Attempt
 from healthd.prober.base import Observation, Probe, Runner, Sink
 from healthd.prober.engine import Engine, Result
 from healthd.prober.fold import IDLE, Entry, pass_of
-from healthd.prober.pulse import Pulse, asleep
+from healthd.prober.pulse import GATHER, Pulse, asleep
 from healthd.prober.rhythms import rhythms_for
 from healthd.prober.tally import Tally
 from healthd.prober.wheel import Wheel
@@ -197,7 +197,8 @@ class LocalProber:
             if entry.gone:
                 continue
             self._tally.lateness.append(clock() - entry.due / 1000)
-            attempt = engine.begin(entry.question, entry.probe.cadence.timeout, entry)
+            question = entry.question if entry.knocks is None else entry.next_question()
+            attempt = engine.begin(question, entry.probe.cadence.timeout, entry)
             if attempt.flight is not None:
                 entry.attempt = attempt
 
@@ -206,6 +207,8 @@ class LocalProber:
         entry.attempt = None
         now = self._clock()
         took = now - attempt.started
+        if entry.knocks is not None:
+            result = entry.count_knock(result)
         if type(result) is str and entry.fold_pass(result, None, now, took):
             self._tally.passed += 1
         else:
@@ -244,9 +247,17 @@ class LocalProber:
             batch, self._batch = self._batch, []
             self._sink.observed(batch)
         now = self._clock()
-        if now >= self._tally.due:
+        if now >= self._tally.due or self._first_round_ended():
             self._unasked = [entry for entry in self._unasked if not (entry.reached or entry.gone)]
             self._sink.summarised(self._tally.summary(now, self._engine.flying, len(self._unasked)))
+
+    def _first_round_ended(self) -> bool:
+        """True once when every probe has its first verdict; somebody waits for that."""
+        if not self._unasked:
+            return False
+        while self._unasked and (self._unasked[-1].reached or self._unasked[-1].gone):
+            self._unasked.pop()
+        return not self._unasked
 
     def _rest(self) -> None:
         """Sleep until the next thing that is due."""
@@ -255,6 +266,8 @@ class LocalProber:
         slot = self._wheel.next()
         if slot is not None:
             when = min(when, slot / 1000)
+        if self._engine.curious:
+            when = min(when, now + GATHER)
         if self._engine.flying:
             when = min(when, now + HEARTBEAT, self._engine.next_deadline() or when)
         if self._engine.busy or (self._waiting and self._engine.flying < self._most):

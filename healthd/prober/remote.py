@@ -139,7 +139,10 @@ class RemoteProber:
 
     def summarised(self, shard: Shard, summary: Summary) -> None:
         """As in `shard.Listener`."""
+        waited = self._totals.unasked
         self._totals.add(shard, summary)
+        if waited and not self._totals.unasked:
+            self._summarise()  # the first round has ended, which somebody waits for
 
     def lost(self, shard: Shard, why: str) -> None:
         """As in `shard.Listener`."""
@@ -165,6 +168,7 @@ class RemoteProber:
             shard.give_runner(wanted, error.detail)
 
     def _summarise(self) -> None:
+        self._timer.cancel()
         self._timer = self._loop.call_later(SUMMARY_EVERY, self._summarise)
         self._sink.summarised(self._totals.take() or Summary(self._loop.time(), unasked=self._totals.unasked))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import signal
 from collections.abc import Callable, Mapping
@@ -73,6 +74,10 @@ def _open_stream(engine: Engine, attempt: Attempt, step: Connect) -> Wait:
         engine.check_namespace(question.target)
         origin, address = question.where()
     sock = origin.open(STREAM)
+    if step.speaks or step.tls is not None:
+        # on a client's socket it keeps the handshake's last ACK back for our data (tcp_rcv_synsent_state_process in
+        # net/ipv4/tcp_input.c): one packet less, and the server wakes once, to a connection that has something to say
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_DEFER_ACCEPT, 1)
     code = sock.connect_ex(address)
     if code and code != errno.EINPROGRESS:
         sock.close()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from healthd.prober.tls import Secured
 
 EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+OPENING = EPOLLIN | EPOLLOUT | EPOLLRDHUP
 BROKEN = EPOLLERR | EPOLLHUP
 INCOMING = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
 ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR
@@ -64,6 +65,11 @@ class Stream:
         self._unsent: memoryview | None = None
         self.layer: Secured | None = None
         self.on_open: Callable[[Stream], Any] | None = None
+
+    @property
+    def listens(self) -> bool:
+        """True while it waits for nothing but data."""
+        return self.wait is Stream._receiving
 
     def ready(self, events: int) -> None:
         """The epoll set has events: do what was waited for, and let the conversation go on with it."""
@@ -177,13 +183,16 @@ class Stream:
         return data
 
     def close(self, hard: bool) -> None:
-        """Close without waiting, with a reset if `hard`."""
+        """Close without waiting, with a reset if `hard`, or if the peer has closed already.
+
+        A peer that closed waits for our end, and a reset frees it of that at once.
+        """
         if self.attempt is not None:
             self.attempt.channel = None
             self.attempt = None
         self.engine.unwatch(self.fd)
         self.fd = -1
-        if hard:
+        if hard or self.ended:
             self.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, HARD)
         self.sock.close()
 

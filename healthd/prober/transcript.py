@@ -9,7 +9,6 @@ from typing import Any
 
 from healthd.check import Connected, Ran, Run, Send, Step, TlsFacts
 
-
 HIDDEN = b"***"
 """What stands in a transcript for what a check hides."""
 

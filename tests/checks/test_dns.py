@@ -191,7 +191,7 @@ def test_tcp_and_tls_frame_the_question_and_every_cut_of_the_answer_is_the_same(
     cuts = [whole, single, *(at(place) for place in range(1, 52))]
     players = [Player([stream(over_stream(A))], cut) for cut in cuts]
     assert {player.play(check).detail for player in players} == {"NOERROR, 1 record"}
-    assert players[0].steps[0] == Connect(tls)
+    assert players[0].steps[0] == Connect(tls, speaks=True)
 
 
 def test_a_stream_that_breaks_off_or_strays_fails():

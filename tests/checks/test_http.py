@@ -86,7 +86,7 @@ def test_a_whole_url_asks_a_proxy_with_the_host_of_the_url():
 def test_tls_asks_for_the_name_in_the_host(host: str | None, name: str | None):
     player = Player([stream(OK)])
     player.play(HttpCheck(host=host, tls=Tls()))
-    assert player.steps[0] == Connect(Tls(), server_name=name)
+    assert player.steps[0] == Connect(Tls(), server_name=name, speaks=True)
 
 
 @pytest.mark.parametrize("answer", [OK, CHUNKED, UNTIL_END + END, OK.replace(b"\r\n", b"\n")])

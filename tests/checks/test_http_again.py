@@ -88,7 +88,7 @@ def test_a_clean_connection_is_kept():
     ):
         player = Player([stream(answer)])
         assert passed(player.play(HttpCheck(reuse=10)))
-        assert player.steps[0] == Connect(reuse=10)
+        assert player.steps[0] == Connect(reuse=10, speaks=True)
         assert player.kept
         assert b"close" not in sent(HttpCheck(reuse=10))
 
@@ -120,7 +120,10 @@ def test_a_connection_that_cannot_serve_again_is_not_kept(answer: bytes):
 def test_a_kept_connection_that_was_closed_meanwhile_is_tried_again_on_a_fresh_one(stale: tuple[Item, ...]):
     player = Player([stream(*stale, reused=True), stream(OK)])
     assert passed(player.play(HttpCheck(reuse=10)))
-    assert [step for step in player.steps if isinstance(step, Connect)] == [Connect(reuse=10), Connect(fresh=True)]
+    assert [step for step in player.steps if isinstance(step, Connect)] == [
+        Connect(reuse=10, speaks=True),
+        Connect(fresh=True, speaks=True),
+    ]
     assert isinstance(player.steps[-1], Keep)
 
 

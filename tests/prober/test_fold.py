@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.check import Outcome, Reason, Target, Verdict
+from healthd.check import Outcome, Passed, Reason, Target, Verdict
 from healthd.health import Health, Phase, Thresholds, observe
 from healthd.prober.base import Cadence, Probe, Watch
 from healthd.prober.fold import Entry
@@ -97,3 +97,34 @@ def test_an_unwatched_probe_is_steady_and_still_reports_failures():
     entry = entry_of()
     assert told(entry, Verdict(Outcome.PASS), 1.0) is None
     assert told(entry, Verdict(Outcome.FAIL, Reason.RESET), 2.0).healths == ()
+
+
+def knocked(connects):
+    cadence = Cadence(connects=connects)
+    return Entry(Probe(1, Tcp(), Target(ip_address("127.0.0.1"), 1), cadence, ()), RHYTHM)
+
+
+def kinds(entry, results):
+    """Kinds of the questions that lead to these results, one after the other."""
+    asked = []
+    for result in results:
+        asked.append(entry.next_question().check.kind)
+        entry.count_knock(result)
+    return asked
+
+
+def test_knocks_stand_between_two_checks():
+    assert kinds(knocked(2), ["", "", "", "", "", ""]) == ["tcp", "connect", "connect", "tcp", "connect", "connect"]
+
+
+def test_a_failed_knock_brings_the_check_forward_and_a_failed_check_is_repeated():
+    failed = Verdict(Outcome.FAIL, Reason.REFUSED)
+    assert kinds(knocked(5), ["", failed, failed, failed, "", ""]) == ["tcp", "connect", *["tcp"] * 3, "connect"]
+
+
+def test_a_knock_leaves_the_weight_that_the_check_asked_for():
+    entry = knocked(1)
+    entry.weight = 7
+    kinds(entry, [Passed("fine", 7)])
+    entry.next_question()
+    assert entry.count_knock("connected") == Passed("connected", 7)

@@ -10,7 +10,7 @@ import pytest
 
 from healthd.check import CheckFailed, Connect, Inconclusive, Outcome, Passed, Reason, Receive, Verdict
 from healthd.health import Health, Phase, Thresholds
-from healthd.prober.base import Prober, Watch
+from healthd.prober.base import Cadence, Prober, Watch
 from tests.prober.stage import probe, stage
 from tests.prober.talk import Coroutine, Line, Steps, Tcp
 from tests.support import servers
@@ -313,3 +313,20 @@ async def test_a_summary_says_how_many_were_not_asked_yet(server):
             summaries = len(on.book.summaries)
             await on.until(lambda: len(on.book.summaries) > summaries)
             assert on.book.summaries[-1].unasked == 0
+
+
+async def test_after_a_pass_so_many_probes_only_connect():
+    """The check is asked once in three; the others are connections without a word."""
+    lines = []
+
+    def listen(connection):
+        lines.append(servers.line_of(connection))
+        connection.sendall(lines[-1])
+
+    with servers.serving(listen) as server:
+        asked = replace(probe(1, Line(), server.target), cadence=Cadence(0.05, 20.0, None, 0.0, connects=2))
+        async with stage() as on:
+            await on.prober.assign([asked])
+            await on.until(lambda: server.accepted >= 9)
+    spoken = [line for line in lines if line]
+    assert server.accepted // 3 <= len(spoken) <= server.accepted // 3 + 1
