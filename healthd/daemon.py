@@ -51,7 +51,7 @@ class Options:
     """How the daemon was started.
 
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
-    share.
+    share. stop_patience: seconds that the table may take to carry the stop policy out.
     """
 
     config: Path
@@ -59,6 +59,7 @@ class Options:
     in_process: bool = False
     log_level: str | None = None
     locks: Path = LOCKS
+    stop_patience: float = STOP_PATIENCE
 
 
 def log_problems(problems: Sequence[Problem]) -> None:
@@ -130,12 +131,12 @@ class Daemon:
     async def _leave_table(self) -> int:
         policy = self._config.settings.on_stop
         try:
-            async with asyncio.timeout(STOP_PATIENCE):
+            async with asyncio.timeout(self._options.stop_patience):
                 await self._director.stop(policy)
         except TableUnavailable as error:
             why = str(error)
         except TimeoutError:
-            why = f"the table did not take it within {STOP_PATIENCE:g} s"
+            why = f"the table did not take it within {self._options.stop_patience:g} s"
         else:
             return exits.OK
         logger.error("the stop policy %r could not be carried out: %s; the rows stay as they are", policy.value, why)

@@ -137,11 +137,16 @@ class Director:
                 future.set_result(None)
 
     async def stop(self, policy: OnStop) -> None:
-        """Do to the table what the stop policy says. Raises TableUnavailable. Not while `run` runs."""
-        if policy is OnStop.LEAVE:
+        """Do to the table what the stop policy says, or that of a service. Not while `run` runs.
+
+        Raises TableUnavailable.
+        """
+        policies = dict.fromkeys(self._departing, policy)
+        policies |= {key: service.on_stop or policy for key, service in self.roster.services.items()}
+        if all(policy is OnStop.LEAVE for policy in policies.values()):
             return
-        await self._read(self.roster.services.keys() | self._departing)
-        wanted = stopped(policy, self.ledger.actual)
+        await self._read(policies.keys())
+        wanted = stopped(policies, self.ledger.actual)
         now = self._clock()
         self._teller.refused(await write(self._table, self.ledger, plan(wanted, self.ledger.actual), now), now)
 

@@ -9,16 +9,16 @@ from healthd.config.schema import OnStop
 from healthd.model import Service, ServiceKey, Table
 
 
-def stopped(policy: OnStop, actual: Table) -> Mapping[ServiceKey, Service | None]:
-    """The wanted table after the stop, given our services as they are."""
+def stopped(policies: Mapping[ServiceKey, OnStop], actual: Table) -> Mapping[ServiceKey, Service | None]:
+    """The wanted table after the stop, given our services as they are, and the stop policy of each."""
+    return {key: _stopped(policies.get(key, OnStop.LEAVE), service) for key, service in actual.items()}
+
+
+def _stopped(policy: OnStop, service: Service) -> Service | None:
     match policy:
         case OnStop.LEAVE:
-            return dict(actual)
+            return service
         case OnStop.REMOVE:
-            return dict.fromkeys(actual)
+            return None
         case OnStop.QUIESCE:
-            return {key: _quiesced(service) for key, service in actual.items()}
-
-
-def _quiesced(service: Service) -> Service:
-    return Service(service.spec, {key: replace(row, weight=0) for key, row in service.dests.items()})
+            return Service(service.spec, {key: replace(row, weight=0) for key, row in service.dests.items()})

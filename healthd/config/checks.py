@@ -166,15 +166,16 @@ def _cadence(table: CheckTable, report: Report) -> Cadence | None:
     timed = not table.layer.bad & {"interval", "timeout", "fast_interval"}
     if timeout is None:
         timeout = min(2.0, table.interval / 2)
-    elif timed and timeout >= table.interval:
+    elif timed and timeout >= table.interval and not table.overrun:
         text = f"timeout: {spoken(timeout)} is not shorter than the interval of {spoken(table.interval)}"
+        text += "; say overrun = true if that is meant"
         report.error(where("timeout"), text, expected=f"less than {spoken(table.interval)}", found=spoken(timeout))
         return None
     if timed and table.fast_interval is not None and table.fast_interval > table.interval:
         text = f"fast_interval: {spoken(table.fast_interval)} is longer than the interval of {spoken(table.interval)}"
         report.error(where("fast_interval"), text)
         return None
-    return Cadence(table.interval, timeout, table.fast_interval, table.jitter)
+    return Cadence(table.interval, timeout, table.fast_interval, table.jitter, table.connects)
 
 
 def _instance(cls: CheckClass, layer: Layer, report: Report) -> Check | AsyncCheck | None:

@@ -90,7 +90,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """A declared virtual service. Names are unique, keys are unique."""
+    """A declared virtual service. Names are unique, keys are unique. on_stop: None for the daemon's policy."""
 
     name: str
     key: ServiceKey
@@ -99,6 +99,7 @@ class ServiceConfig:
     on_failure: OnFailure = OnFailure.QUIESCE
     fallback: Fallback | None = None
     admin: Admin = Admin.ENABLED
+    on_stop: OnStop | None = None
     place: Place = Place()
 
 

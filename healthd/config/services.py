@@ -31,7 +31,9 @@ def read_service(
         return None
     name = table.name or virtual.name_of(key)
     place = at.source.place(at.path)
-    return ServiceConfig(name, key, shared.one(spec), reals, table.on_failure, fallback, table.admin, place)
+    return ServiceConfig(
+        name, key, shared.one(spec), reals, table.on_failure, fallback, table.admin, table.on_stop, place
+    )
 
 
 def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) -> None:

@@ -26,7 +26,7 @@ from healthd.config.kinds import (
     whole_seconds,
     words,
 )
-from healthd.config.schema import Admin, OnFailure
+from healthd.config.schema import Admin, OnFailure, OnStop
 from healthd.model import MAX_WEIGHT, Address, Checksum, Encapsulation, Family, Forwarding, Protocol, SyncState, Tunnel
 
 Given = tuple[tuple[At, Mapping[str, Any]], ...]
@@ -223,6 +223,9 @@ class ServiceTable:
         Admin.ENABLED,
         shown='"enabled"',
     )
+    on_stop: OnStop | None = key(
+        members(OnStop), "what becomes of the service when the daemon stops; default: `on_stop` of [daemon]"
+    )
     check: Given = key(
         tables("a table or an array of tables"), "how to ask the servers; with several, all must pass", ()
     )
@@ -242,6 +245,18 @@ class CheckTable:
     interval: float = key(duration(0.01), "time from one probe to the next", 5.0, shown='"5s"')
     timeout: float | None = key(
         duration(0.001), "time a probe may take; default: 2s, or half the interval if that is less"
+    )
+    overrun: bool = key(
+        flag,
+        "the timeout may be longer than the interval; what is due while a probe is under way is left out",
+        False,
+        shown="false",
+    )
+    connects: int = key(
+        whole(0, 1_000_000),
+        "after the check has passed, so many probes only connect before it is asked again",
+        0,
+        shown="0",
     )
     fast_interval: float | None = key(duration(0.01), "interval while the verdict is in doubt; default: none")
     jitter: float = key(number(0, 0.5), "part of the interval by which probes are scattered", 0.1, shown="0.1")
@@ -265,10 +280,12 @@ DEFAULT_OF_SERVICE = (
     "tunnel",
     "on_failure",
     "fallback",
+    "on_stop",
 )
 DEFAULT_OF_CHECK = (
     "interval",
     "timeout",
+    "overrun",
     "fast_interval",
     "jitter",
     "rise",

@@ -20,7 +20,7 @@ OTHER_WORDS: Mapping[str, str] = {
     "netmask": "'netmask' in 'persistent'",
     "schedflags": "'scheduler_flags'",
     "ops": "'one_packet'",
-    "cleanstop": "'on_stop' in [daemon]",
+    "cleanstop": "'on_stop' of the service, or in [daemon]",
     # keepalived
     "lb_algo": "'scheduler'",
     "lvs_sched": "'scheduler'",

@@ -36,12 +36,13 @@ class Buggy(MemoryTable):
 class Serving:
     """`serve` as a task, and what it can be asked."""
 
-    def __init__(self, path: Path, table: MemoryTable) -> None:
+    def __init__(self, path: Path, table: MemoryTable, **options: float) -> None:
         loaded = load(path)
         assert loaded.config is not None
         self.table = table
         self.folder = path.parent
-        self.task = asyncio.create_task(serve(loaded.config, Options(path, table, in_process=True), loaded.problems))
+        started = Options(path, table, in_process=True, **options)
+        self.task = asyncio.create_task(serve(loaded.config, started, loaded.problems))
 
     async def ask(self, method: str = "GET", what: str = "/v1/status") -> dict:
         """Ask over the control socket, in a thread."""
@@ -108,6 +109,36 @@ async def test_what_a_stop_policy_leaves_in_the_table(write, listeners, policy, 
     assert await serving.end(signal.SIGINT) == 0
     found = [[row.weight for row in each.dests.values()] for each in (await serving.table.snapshot()).services.values()]
     assert found == ([rows] if rows else [])
+
+
+class Hanging(MemoryTable):
+    """A table that takes no more once it hangs."""
+
+    hangs = False
+
+    async def apply(self, ops: Sequence[Op]) -> list[RowRefused | None]:
+        """Take nothing any more, once it hangs."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().apply(ops)
+
+
+async def test_a_table_that_hangs_does_not_keep_the_daemon_from_stopping(write, listeners):
+    serving = Serving(write(service_text("www", listeners), on_stop="remove"), Hanging(), stop_patience=0.2)
+    await serving.until("server-up")
+    serving.table.hangs = True
+    assert await serving.end(signal.SIGTERM) == 69
+    assert any("the table did not take it within 0.2 s; the rows stay as they are" in line for line in serving.log())
+
+
+async def test_a_service_may_have_a_stop_policy_of_its_own(write, listeners):
+    own = service_text("www", listeners).replace("[[service]]", '[[service]]\non_stop = "quiesce"', 1)
+    serving = Serving(write(own, service_text("mail", listeners, "192.0.2.25:25"), on_stop="remove"), MemoryTable())
+    await serving.until("www", f"{listeners[0].port}", "server-up")
+    await serving.until("www", f"{listeners[1].port}", "server-up")
+    assert await serving.end(signal.SIGTERM) == 0
+    (left,) = (await serving.table.snapshot()).services.values()
+    assert [row.weight for row in left.dests.values()] == [0, 0]
 
 
 async def test_a_reload_while_the_table_is_away_is_answered_and_says_so(write, listeners):

@@ -11,12 +11,16 @@ TABLE = {WWW: listed({A: 10, B: 0}, STICKY), MAIL: listed({})}
 
 
 def test_leave_changes_nothing():
-    assert not plan(stopped(OnStop.LEAVE, TABLE), TABLE)
+    assert not plan(stopped(dict.fromkeys(TABLE, OnStop.LEAVE), TABLE), TABLE)
 
 
 def test_quiesce_keeps_every_row_with_weight_0():
-    assert stopped(OnStop.QUIESCE, TABLE) == {WWW: listed({A: 0, B: 0}, STICKY), MAIL: listed({})}
+    assert stopped(dict.fromkeys(TABLE, OnStop.QUIESCE), TABLE) == {WWW: listed({A: 0, B: 0}, STICKY), MAIL: listed({})}
 
 
 def test_remove_wants_every_service_gone():
-    assert stopped(OnStop.REMOVE, TABLE) == {WWW: None, MAIL: None}
+    assert stopped(dict.fromkeys(TABLE, OnStop.REMOVE), TABLE) == {WWW: None, MAIL: None}
+
+
+def test_each_service_has_its_own_policy_and_one_without_is_left():
+    assert stopped({WWW: OnStop.REMOVE}, TABLE) == {WWW: None, MAIL: TABLE[MAIL]}
