@@ -26,7 +26,13 @@ PACKAGES = ("healthd", "checks")
 LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     (
         "words",
-        (("healthd",), ("healthd.model",), ("healthd.option",), ("healthd.events",), ("healthd.commands.exits",)),
+        (
+            ("healthd",),
+            ("healthd.model",),
+            ("healthd.option", "healthd.tls"),
+            ("healthd.events",),
+            ("healthd.commands.exits",),
+        ),
     ),
     (
         "tools",
@@ -80,6 +86,7 @@ PURE = frozenset(
         "ops",
         "check",
         "option",
+        "tls",
         "health",
         "policy",
         "plan",
