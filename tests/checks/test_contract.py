@@ -35,6 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ssh": {"expect": "b+"},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
+    "ldap": {"user": "cn=joe", "password": "x", "attributes": ("mail",), "expect": "b+", "starttls": TLS},
 }
 
 

@@ -13,6 +13,7 @@ from healthd.registry import check_class, names
 
 WORD = "xyzzy"
 NEEDED = {
+    "ldap": {"user": "cn=joe"},
     "http": {"username": "joe"},
     "pgsql": {"user": "joe"},
     "nntp": {"user": "joe"},
