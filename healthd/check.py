@@ -122,12 +122,15 @@ class Connect:
 
     reuse: take the connection that the last probe of this target left with `Keep`, except on every `reuse`-th probe,
     which opens a fresh one. 0 and `fresh` always open a fresh one. server_name: name for TLS where `tls` has none.
+    speaks: the very next step is a `Send`; the handshake's last packet may then wait for it, which saves one. Never
+    where the server speaks first: it would hear of the connection late.
     """
 
     tls: Tls | None = None
     server_name: str | None = None
     reuse: int = 0
     fresh: bool = False
+    speaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
