@@ -10,7 +10,7 @@ from typing import Any
 
 from checks import ber
 from checks.ldap_filter import ATTRIBUTE
-from healthd.check import Reader, Step, shown
+from healthd.check import CheckFailed, Reader, Reason, Step, shown
 
 BIND_RESPONSE, ENTRY, DONE, REFERENCE, EXTENDED_RESPONSE = 0x61, 0x64, 0x65, 0x73, 0x78
 _BIND, _UNBIND, _SEARCH, _EXTENDED = 0x60, 0x42, 0x63, 0x77
@@ -161,6 +161,8 @@ class Answer:
 
 def read_answer(reader: Reader, most: int) -> Generator[Step, Any, Answer]:
     """Read one message of up to `most` bytes. Raises as `ber.read` does."""
+    if not reader.buffer and not (yield from reader.more()):
+        raise CheckFailed(Reason.PROTOCOL, "connection closed without an answer")
     elements = ber.Elements((yield from ber.read(reader, ber.SEQUENCE, most)))
     number = elements.take_integer()
     return Answer(number, *elements.take_any())
