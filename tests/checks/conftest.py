@@ -19,9 +19,3 @@ def nginx() -> Iterator[servers.Nginx]:
 def named() -> Iterator[servers.Named]:
     with servers.named() as served:
         yield served
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[servers.Postgres]:
-    with servers.postgres() as served:
-        yield served

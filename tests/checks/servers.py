@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -254,67 +253,6 @@ def named() -> Iterator[Named]:
         argv = [binary, "-g", "-n", "1", "-c", str(folder / "named.conf")]
         with running(argv, folder / "log", lambda: accepts(port) and accepts(secure)):
             yield served
-
-
-# --- PostgreSQL -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Postgres:
-    """Port and log of a PostgreSQL whose user `joe` has the password `secret` and a database of his own."""
-
-    port: int
-    certified: Certified
-    log: Path
-
-
-@contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A fresh cluster, run by an ordinary user: PostgreSQL refuses to be run by root."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not folders:
-        pytest.skip("needs the package postgresql")
-    binaries = folders[-1].parent
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (port,) = free_ports(1)
-        served = Postgres(port, certify(folder), folder / "log")
-        (folder / "password").write_text("secret")
-        user = _hand_over(folder)
-        data = folder / "data"
-        init = ["-D", data, "-U", "joe", "-A", "scram-sha-256", f"--pwfile={folder}/password", "-N", "-E", "UTF8"]
-        subprocess.run([binaries / "initdb", *init, "--locale=C"], check=True, capture_output=True, cwd=folder, **user)
-        settings = {
-            "listen_addresses": "127.0.0.1,::1",
-            "unix_socket_directories": name,
-            "ssl": "on",
-            "ssl_cert_file": f"{name}/server.pem",
-            "ssl_key_file": f"{name}/server.key",
-            "fsync": "off",
-        }
-        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options]
-        with running(argv, served.log, lambda: accepts(port) and _is_up(port), cwd=folder, **user):
-            yield served
-
-
-def _hand_over(folder: Path) -> dict[str, object]:
-    """Give the folder to the user who runs the server; what starts a process as that user."""
-    (folder / "server.key").chmod(0o600)
-    if os.getuid():
-        return {}
-    owner = pwd.getpwnam("postgres")
-    for path in (folder, *folder.iterdir()):
-        os.chown(path, owner.pw_uid, owner.pw_gid)
-    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-
-
-def _is_up(port: int) -> bool:
-    """Whether the server is past its start, when it answers every login with an error."""
-    with socket.create_connection((LOOPBACK[socket.AF_INET], port), 10) as probe:
-        body = b"\0\3\0\0user\0joe\0\0"
-        probe.sendall((len(body) + 4).to_bytes(4, "big") + body)
-        return probe.recv(1) == b"R"
 
 
 def server_context(certified: Certified) -> ssl.SSLContext:
