@@ -1,8 +1,7 @@
-"""The ldap check by transcripts, junk, and servers that misbehave."""
+"""The ldap check by transcripts and junk."""
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
 
 import pytest
@@ -11,8 +10,7 @@ from hypothesis import strategies as st
 
 from checks import ber
 from checks.ldap import LdapCheck
-from healthd.check import Check, Connect, Outcome, Reason, Send, StartTls, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Connect, Outcome, Reason, Send, StartTls, Tls, Verdict
 from tests.checks.harness import (
     END,
     RESET,
@@ -29,46 +27,24 @@ from tests.checks.harness import (
     stream,
     whole,
 )
-from tests.checks.servers import certify, server_context
-from tests.support import servers
+from tests.checks.ldap_words import (
+    ANONYMOUS_BIND,
+    BOUND,
+    DONE,
+    ROOT_SEARCH,
+    START_TLS,
+    TLS_BEGINS,
+    UNBIND,
+    entry,
+    message,
+    reference,
+    referral,
+    result,
+)
 
 ROOT = LdapCheck()
 JOE = LdapCheck(user="cn=joe", password="xyzzy")
 TREE = LdapCheck(base="dc=a", scope="sub", attributes=("mail",))
-
-ANONYMOUS_BIND = bytes.fromhex("300c 020102 6007 020103 0400 8000")
-ROOT_SEARCH = bytes.fromhex(
-    "302a 020103 6325 0400 0a0100 0a0102 020101 020100 010100 870b 6f626a656374436c617373 3005 0403 312e31"
-)
-UNBIND = bytes.fromhex("3005 020104 4200")
-START_TLS = bytes.fromhex("301d 020101 7718 8016") + b"1.3.6.1.4.1.1466.20037"
-BOUND = bytes.fromhex("300c 020102 6107 0a0100 0400 0400")
-DONE = bytes.fromhex("300c 020103 6507 0a0100 0400 0400")
-TLS_BEGINS = bytes.fromhex("300c 020101 7807 0a0100 0400 0400")
-
-
-def message(number: int, kind: int, *parts: bytes) -> bytes:
-    return ber.pack(0x30, ber.pack_integer(number), ber.pack(kind, *parts))
-
-
-def result(number: int, kind: int, code: int, text: str = "", *more: bytes) -> bytes:
-    return message(number, kind, ber.pack_integer(code, 0x0A), ber.pack_text(""), ber.pack_text(text), *more)
-
-
-def entry(name: str = "", number: int = 3, **attributes: tuple[str, ...]) -> bytes:
-    parts = [
-        ber.pack(0x30, ber.pack_text(key), ber.pack(0x31, *map(ber.pack_text, values)))
-        for key, values in attributes.items()
-    ]
-    return message(number, 0x64, ber.pack_text(name), ber.pack(0x30, *parts))
-
-
-def referral(*places: str) -> bytes:
-    return ber.pack(0xA3, *map(ber.pack_text, places))
-
-
-def reference(place: str) -> bytes:
-    return message(3, 0x73, ber.pack_text(place))
 
 
 def answers(*found: bytes, done: bytes = DONE) -> list[Channel]:
@@ -361,99 +337,3 @@ def test_junk_gives_one_verdict_and_never_a_pass(
     assert len(verdicts) == 1
     if where in (1, 2, 5):
         assert not passed(verdicts.pop())
-
-
-# --- servers that misbehave -------------------------------------------------------------------------------------
-
-PATIENCE, SHORT = 20.0, 0.4
-
-
-async def verdict_of(check: Check, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
-
-
-def endless_entries(connection: socket.socket) -> None:
-    connection.recv(100)
-    connection.sendall(BOUND)
-    connection.recv(100)
-    while True:
-        connection.sendall(entry("cn=a") * 100)
-
-
-def dripping(connection: socket.socket) -> None:
-    for answer in (BOUND, entry() + DONE):
-        connection.recv(100)
-        for byte in answer:
-            connection.sendall(bytes((byte,)))
-
-
-def half_answer(connection: socket.socket) -> None:
-    connection.recv(100)
-    connection.sendall(BOUND[:9])
-
-
-def reset_after_bind(connection: socket.socket) -> None:
-    connection.recv(100)
-    connection.sendall(BOUND)
-    connection.recv(100)
-    servers.reset(connection)
-
-
-@pytest.mark.parametrize(
-    ("handler", "reason"),
-    [
-        (servers.close_at_once, Reason.PROTOCOL),
-        (servers.reset, Reason.RESET),
-        (reset_after_bind, Reason.RESET),
-        (half_answer, Reason.PROTOCOL),
-        (servers.junk, Reason.PROTOCOL),
-        (servers.endless, Reason.PROTOCOL),
-        (endless_entries, Reason.PROTOCOL),
-    ],
-)
-async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Handler, reason: Reason):
-    with servers.serving(handler) as server:
-        verdict = await verdict_of(replace(ROOT, max_bytes=4096), server.target)
-    assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason in (reason, Reason.RESET)
-
-
-@pytest.mark.parametrize("handler", [servers.accept_only, servers.silent, servers.no_reader])
-@pytest.mark.parametrize("check", [ROOT, replace(ROOT, starttls=Tls())])
-async def test_a_server_that_says_nothing_is_too_late(handler: servers.Handler, check: LdapCheck):
-    with servers.serving(handler) as server:
-        verdict = await verdict_of(check, server.target, SHORT)
-    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TIMEOUT)
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_slow_answers_count_and_closed_ports_refuse(family: int):
-    with servers.serving(dripping, family) as server:
-        assert (await verdict_of(ROOT, server.target)).outcome is Outcome.PASS
-    verdict = await verdict_of(ROOT, servers.refusing(family))
-    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.REFUSED)
-
-
-async def test_tls_that_cannot_be_trusted_fails_before_a_password_is_sent(tmp_path):
-    certified = certify(tmp_path)
-    heard: list[bytes] = []
-
-    def promise(connection: socket.socket) -> None:
-        connection.recv(100)
-        connection.sendall(TLS_BEGINS)
-        servers.over_tls(server_context(certified), lambda secured: heard.append(secured.recv(100)))(connection)
-
-    for tls, handler in (
-        ({"tls": Tls(server_name="localhost.test")}, servers.over_tls(server_context(certified), servers.silent)),
-        ({"starttls": Tls(server_name="localhost.test")}, promise),
-        ({"starttls": replace(certified.tls, server_name="other.test")}, promise),
-        ({"tls": certified.tls}, servers.junk),
-    ):
-        with servers.serving(handler) as server:
-            verdict = await verdict_of(replace(JOE, **tls), server.target)  # type: ignore[arg-type]
-        assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TLS), verdict
-    assert b"xyzzy" not in b"".join(heard)

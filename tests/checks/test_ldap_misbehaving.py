@@ -1,0 +1,110 @@
+"""The ldap check on the real engine against servers that misbehave in one way each."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from checks.ldap import LdapCheck
+from healthd.check import Check, Outcome, Reason, Target, Tls, Verdict
+from healthd.prober.ask import ask
+from tests.checks.ldap_words import BOUND, DONE, TLS_BEGINS, entry
+from tests.checks.servers import certify, server_context
+from tests.support import servers
+
+ROOT = LdapCheck()
+JOE = LdapCheck(user="cn=joe", password="xyzzy")
+PATIENCE, SHORT = 20.0, 0.4
+
+
+async def verdict_of(check: Check, target: Target, within: float = PATIENCE) -> Verdict:
+    for _ in range(20):
+        verdict, _ = await ask(check, target, within)
+        if verdict.outcome is not Outcome.INCONCLUSIVE:
+            break
+    return verdict
+
+
+def endless_entries(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.sendall(BOUND)
+    connection.recv(100)
+    while True:
+        connection.sendall(entry("cn=a") * 100)
+
+
+def dripping(connection: socket.socket) -> None:
+    for answer in (BOUND, entry() + DONE):
+        connection.recv(100)
+        for byte in answer:
+            connection.sendall(bytes((byte,)))
+
+
+def half_answer(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.sendall(BOUND[:9])
+
+
+def reset_after_bind(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.sendall(BOUND)
+    connection.recv(100)
+    servers.reset(connection)
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (servers.close_at_once, Reason.PROTOCOL),
+        (servers.reset, Reason.RESET),
+        (reset_after_bind, Reason.RESET),
+        (half_answer, Reason.PROTOCOL),
+        (servers.junk, Reason.PROTOCOL),
+        (servers.endless, Reason.PROTOCOL),
+        (endless_entries, Reason.PROTOCOL),
+    ],
+)
+async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Handler, reason: Reason):
+    with servers.serving(handler) as server:
+        verdict = await verdict_of(replace(ROOT, max_bytes=4096), server.target)
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.reason in (reason, Reason.RESET)
+
+
+@pytest.mark.parametrize("handler", [servers.accept_only, servers.silent, servers.no_reader])
+@pytest.mark.parametrize("check", [ROOT, replace(ROOT, starttls=Tls())])
+async def test_a_server_that_says_nothing_is_too_late(handler: servers.Handler, check: LdapCheck):
+    with servers.serving(handler) as server:
+        verdict = await verdict_of(check, server.target, SHORT)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TIMEOUT)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+async def test_slow_answers_count_and_closed_ports_refuse(family: int):
+    with servers.serving(dripping, family) as server:
+        assert (await verdict_of(ROOT, server.target)).outcome is Outcome.PASS
+    verdict = await verdict_of(ROOT, servers.refusing(family))
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.REFUSED)
+
+
+async def test_tls_that_cannot_be_trusted_fails_before_a_password_is_sent(tmp_path):
+    certified = certify(tmp_path)
+    heard: list[bytes] = []
+
+    def promise(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(TLS_BEGINS)
+        servers.over_tls(server_context(certified), lambda secured: heard.append(secured.recv(100)))(connection)
+
+    for tls, handler in (
+        ({"tls": Tls(server_name="localhost.test")}, servers.over_tls(server_context(certified), servers.silent)),
+        ({"starttls": Tls(server_name="localhost.test")}, promise),
+        ({"starttls": replace(certified.tls, server_name="other.test")}, promise),
+        ({"tls": certified.tls}, servers.junk),
+    ):
+        with servers.serving(handler) as server:
+            verdict = await verdict_of(replace(JOE, **tls), server.target)  # type: ignore[arg-type]
+        assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TLS), verdict
+    assert b"xyzzy" not in b"".join(heard)
