@@ -90,7 +90,7 @@ class Messages:
         if length > LONGEST and self._met:
             raise CheckFailed(Reason.PROTOCOL, f"a message is longer than {LONGEST} bytes")
         if head[0] not in _KINDS or not 0 <= length <= LONGEST:
-            raise CheckFailed(Reason.PROTOCOL, f"not PostgreSQL: got {shown(head + self._reader.buffer)!r}")
+            raise CheckFailed(Reason.PROTOCOL, f"not PostgreSQL: got {shown(head)!r}")
         return head[:1], (yield from self._reader.exactly(length))
 
     def next(self) -> Taken:
