@@ -61,8 +61,8 @@ def test_the_samples_load(tmp_path: Path, sample: str):
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
     """The example's package as an installer would leave it; an environment that finds it."""
-    (tmp_path / "healthd_redis.py").write_text(example("healthd_redis.py"))
-    (tmp_path / "test_redis.py").write_text(example("test_redis.py"))
+    (tmp_path / "healthd_nats.py").write_text(example("healthd_nats.py"))
+    (tmp_path / "test_nats.py").write_text(example("test_nats.py"))
     project = tomllib.loads(example("pyproject.toml"))["project"]
     about = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     about.mkdir()
@@ -77,30 +77,36 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_examples_test_passes(installed: dict[str, str], tmp_path: Path):
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_redis.py"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nats.py"]
     run = subprocess.run(argv, cwd=tmp_path, env=installed, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
     assert "2 passed" in run.stdout
 
 
 def test_the_example_is_a_check_like_any_other(installed: dict[str, str]):
-    def redis(connection) -> None:
-        assert servers.line_of(connection) == b"AUTH default secret\r\n"
+    hello = b'CONNECT {"verbose": true, "name": "healthd", "user": "joe", "pass": "secret"}\r\n'
+
+    def nats(connection) -> None:
+        connection.sendall(b"INFO {}\r\n")
+        assert servers.line_of(connection) == hello
         connection.sendall(b"+OK\r\n")
         assert servers.line_of(connection) == b"PING\r\n"
-        connection.sendall(b"+PONG\r\n")
+        connection.sendall(b"PONG\r\n")
 
-    with servers.serving(redis) as server:
-        argv = [sys.executable, "-m", "checks", "redis", f"127.0.0.1:{server.port}", "--timeout", "20s"]
+    with servers.serving(nats) as server:
+        about = [f"127.0.0.1:{server.port}", "--user", "joe", "--timeout", "20s", "--trace"]
+        argv = [sys.executable, "-m", "checks", "nats", *about]
         environment = installed | {"HEALTHD_PASSWORD": "secret"}
         run = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout[:5]) == (0, "OK - "), run.stderr
-    assert ": +PONG (" in run.stdout
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"^OK - .*: PONG \(", run.stdout, re.MULTILINE)
+    assert '"pass": ***' in run.stdout + run.stderr
+    assert "secret" not in run.stdout + run.stderr
 
 
 def test_the_example_has_options_in_the_configuration(installed: dict[str, str], tmp_path: Path):
     path = tmp_path / "healthd.toml"
-    path.write_text(SERVICE + '[service.check]\ntype = "redis"\nuser = "a b"\n')
+    path.write_text(SERVICE + '[service.check]\ntype = "nats"\nclient = "a b"\n')
     argv = [sys.executable, "-m", "healthd", "check-config", "-c", str(path)]
     run = subprocess.run(argv, env=installed, capture_output=True, text=True, check=False)
     assert run.returncode != 0
