@@ -80,7 +80,7 @@ class RedisCheck:
 
     def converse(self, target: Target) -> Conversation:
         """Log in, select, ping, and ask what else there is to ask."""
-        yield Connect(self.tls)
+        yield Connect(self.tls, speaks=True)
         reader = Reader(_MOST)
         if self.user is not None or self.password:
             yield from self._log_in(reader)

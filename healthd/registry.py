@@ -29,6 +29,7 @@ BUILT_IN = {
     "ssh": "checks.ssh:SshCheck",
     "nntp": "checks.nntp:NntpCheck",
     "redis": "checks.redis:RedisCheck",
+    "memcached": "checks.memcached:MemcachedCheck",
     "ldap": "checks.ldap:LdapCheck",
 }
 

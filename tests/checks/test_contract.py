@@ -34,6 +34,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
     "ssh": {"expect": "b+"},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
+    "memcached": {"stats": (("a", "b+"),), "key": "c", "expect": "d", "tls": TLS},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
     "ldap": {"user": "cn=joe", "password": "x", "attributes": ("mail",), "expect": "b+", "starttls": TLS},
 }

@@ -25,7 +25,7 @@ from tests.checks.harness import (
     single,
     stream,
 )
-from tests.checks.wayward import PATIENCE, SHORT, WAYWARD, verdict_of
+from tests.checks.wayward import PATIENCE, SHORT, WAYWARD, dripping, verdict_of
 from tests.support import servers
 
 PING, PONG, OK = Sent(b"*1\r\n$4\r\nPING\r\n"), b"+PONG\r\n", b"+OK\r\n"
@@ -63,7 +63,7 @@ def test_a_pong_passes_and_nothing_else_is_asked():
     assert (verdict.outcome, verdict.detail) == (Outcome.PASS, "PONG")
     player = Player([stream(PONG)])
     assert passed(player.play(RedisCheck(tls=Tls(verify=False))))
-    assert player.steps[0] == Connect(Tls(verify=False))
+    assert player.steps[0] == Connect(Tls(verify=False), speaks=True)
 
 
 def test_a_login_goes_first_with_a_user_or_with_the_password_alone():
@@ -281,11 +281,7 @@ async def test_a_server_without_tls_fails_tls():
 
 
 async def test_a_slow_drip_is_still_an_answer():
-    def drip(connection: socket.socket) -> None:
-        for byte in b"+PONG\r\n":
-            connection.sendall(bytes([byte]))
-
-    with servers.serving(drip) as server:
+    with servers.serving(dripping(PONG)) as server:
         assert passed(await verdict_of(RedisCheck(), server.target))
 
 

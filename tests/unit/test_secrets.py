@@ -14,6 +14,7 @@ from healthd.registry import check_class, names
 WORD = "xyzzy"
 NEEDED = {
     "ldap": {"user": "cn=joe"},
+    "memcached": {"user": "joe"},
     "http": {"username": "joe"},
     "pgsql": {"user": "joe"},
     "nntp": {"user": "joe"},
