@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import _socket
-import errno
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from healthd.check import (
+    Aside,
     CheckFailed,
     Connect,
     Connected,
     Datagram,
     Echo,
+    Endpoint,
+    Finish,
     Inconclusive,
     Keep,
     Ran,
@@ -24,13 +27,15 @@ from healthd.check import (
     Send,
     StartTls,
     TlsFacts,
+    Turn,
+    Whence,
 )
 from healthd.prober import classify
-from healthd.prober.attempt import WAIT, Attempt, Wait, late_detail
-from healthd.prober.datagram import open_datagram
-from healthd.prober.sockets import STREAM
-from healthd.prober.stream import REUSED, Stream
-from healthd.prober.tls import secure
+from healthd.prober.attempt import WAIT, Attempt, Beside, Wait, late_detail
+from healthd.prober.datagram import OwnPort, open_datagram
+from healthd.prober.sockets import STREAM, socket_address
+from healthd.prober.stream import REUSED, Stream, begin
+from healthd.prober.tls import Secured, secure
 
 if TYPE_CHECKING:
     from healthd.prober.engine import Engine
@@ -78,15 +83,9 @@ def _open_stream(engine: Engine, attempt: Attempt, step: Connect) -> Wait:
         # on a client's socket it keeps the handshake's last ACK back for our data (tcp_rcv_synsent_state_process in
         # net/ipv4/tcp_input.c): one packet less, and the server wakes once, to a connection that has something to say
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_DEFER_ACCEPT, 1)
-    code = sock.connect_ex(address)
-    if code and code != errno.EINPROGRESS:
-        sock.close()
-        raise classify.refused_here(code, "connecting")
-    stream = Stream(engine, attempt, sock)
+    attempt.channel = stream = begin(engine, attempt, sock, address)
     if step.tls is not None:
         stream.on_open = partial(_secured, attempt, step.tls, step.server_name, _connected)
-    attempt.channel = stream
-    engine.watch_fresh(stream)
     return WAIT
 
 
@@ -106,7 +105,31 @@ def start_tls(_engine: Engine, attempt: Attempt, step: StartTls) -> TlsFacts | W
     """Speak TLS on the open stream from here on."""
     if not isinstance(attempt.channel, Stream):
         raise TypeError("StartTls needs an open stream without TLS")
+    if attempt.beside is not None and attempt.beside.talking and isinstance(attempt.beside.other, Secured):
+        attempt.question.ticket = attempt.beside.other.shared_session()
     return _secured(attempt, step.tls, step.server_name, _facts, attempt.channel)  # type: ignore[no-any-return]
+
+
+def aside(engine: Engine, attempt: Attempt, step: Aside) -> Wait:
+    """Open a second stream beside the first and turn to it."""
+    first = attempt.channel
+    if attempt.beside is not None or not isinstance(first, Stream | Secured):
+        raise TypeError("Aside needs one open stream")
+    if not 0 < step.port < 65536:
+        raise ValueError(f"Aside needs a port, got {step.port}")
+    target, origin = attempt.question.target, attempt.question.where()[0]
+    address = socket_address(target.address, step.port, target.interface)
+    attempt.channel = begin(engine, attempt, origin.open(STREAM), address)
+    attempt.beside = Beside(step.port, first)
+    return WAIT
+
+
+def turn(_engine: Engine, attempt: Attempt, _step: Turn) -> None:
+    """Turn to the other one of two streams."""
+    beside, channel = attempt.beside, attempt.channel
+    if beside is None or channel is None:
+        raise TypeError("Turn needs a stream aside")
+    attempt.channel, beside.other, beside.talking = beside.other, channel, not beside.talking
 
 
 def datagram(engine: Engine, attempt: Attempt, step: Datagram) -> None:
@@ -123,6 +146,24 @@ def send(_engine: Engine, attempt: Attempt, step: Send) -> Wait | None:
     """Send all of the data."""
     attempt.sent += len(step.data)
     return attempt.channel.send(step.data)  # type: ignore[union-attr]
+
+
+def finish(_engine: Engine, attempt: Attempt, _step: Finish) -> None:
+    """Half-close the open stream. One that is broken says so at the next step."""
+    if not isinstance(attempt.channel, Stream):
+        raise TypeError("Finish needs an open stream without TLS")
+    attempt.channel.finish()
+
+
+def whence(_engine: Engine, attempt: Attempt, _step: Whence) -> Endpoint:
+    """Our own end of what is open."""
+    channel = attempt.channel
+    if isinstance(channel, Secured):
+        channel = channel.stream
+    if not isinstance(channel, Stream | OwnPort):
+        raise TypeError("Whence needs an open stream or a datagram conversation with a port of its own")
+    address, port = channel.sock.getsockname()[:2]
+    return Endpoint(ip_address(address.partition("%")[0]), port)
 
 
 def receive(_engine: Engine, attempt: Attempt, step: Receive) -> bytes | Wait:
@@ -169,7 +210,8 @@ def run(engine: Engine, attempt: Attempt, step: Run) -> Wait:
 
 
 def _leave(attempt: Attempt) -> None:
-    """A conversation that opens a second channel gives up the first."""
+    """A conversation that opens a channel anew gives up what it had."""
+    attempt.leave_aside(hard=True)
     if attempt.channel is not None:
         channel, attempt.channel = attempt.channel, None
         channel.close(hard=True)
@@ -179,8 +221,12 @@ def _leave(attempt: Attempt) -> None:
 HANDLERS: Mapping[type, Callable[[Engine, Attempt, Any], Any]] = {
     Connect: connect,
     StartTls: start_tls,
+    Aside: aside,
+    Turn: turn,
     Datagram: datagram,
     Send: send,
+    Finish: finish,
+    Whence: whence,
     Receive: receive,
     Keep: keep,
     Echo: echo,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import _socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,11 @@ class Stream:
         self._unsent = memoryview(data)[count:]
         self.wait = Stream._sending
         return WAIT
+
+    def finish(self) -> None:
+        """Send FIN once all is sent. What is broken says so when it is read."""
+        with suppress(OSError):
+            self.sock.shutdown(_socket.SHUT_WR)
 
     def receive(self, limit: int) -> bytes | Wait:
         """What is there, up to `limit` bytes; b"" at the end."""

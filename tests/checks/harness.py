@@ -27,6 +27,8 @@ from healthd.check import (
     Connected,
     Datagram,
     Echo,
+    Endpoint,
+    Finish,
     Inconclusive,
     Keep,
     Outcome,
@@ -41,6 +43,7 @@ from healthd.check import (
     Target,
     TlsFacts,
     Verdict,
+    Whence,
 )
 
 V4 = Target(ip_address("192.0.2.11"), 80)
@@ -48,6 +51,7 @@ V6 = Target(ip_address("2001:db8::11"), 80)
 END = b""
 FACTS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", None, 90)
 REFUSED = CheckFailed(Reason.REFUSED, "connection refused")
+OWN = {4: Endpoint(ip_address("192.0.2.1"), 40000), 6: Endpoint(ip_address("2001:db8::1"), 40000)}
 RESET = CheckFailed(Reason.RESET, "connection reset")
 
 
@@ -135,11 +139,13 @@ class Player:
         self.steps: list[Step] = []
         self.kept = False
         self.channel: Channel | None = None
+        self.target = V4
 
     def play(self, check: Check | AsyncCheck, target: Target = V4) -> Verdict:
         """The verdict an engine would reach."""
         assert isinstance(check, Check)
         conversation = check.converse(target)
+        self.target = target
         try:
             step = next(conversation)
             while True:
@@ -182,6 +188,10 @@ class Player:
             case Keep():
                 self.kept = True
                 return None
+            case Finish():
+                return None
+            case Whence():
+                return OWN[self.target.address.version]
             case Receive():
                 assert step.limit > 0
                 return self.received(step)

@@ -7,7 +7,21 @@ import threading
 
 import pytest
 
-from healthd.check import CheckFailed, Connect, Inconclusive, Outcome, Reader, Reason, Receive, Send, Target, Verdict
+from healthd.check import (
+    CheckFailed,
+    Connect,
+    Datagram,
+    Finish,
+    Inconclusive,
+    Outcome,
+    Reader,
+    Reason,
+    Receive,
+    Send,
+    Target,
+    Verdict,
+    Whence,
+)
 from healthd.prober.ask import ask
 from healthd.prober.transcript import Kind
 from tests.prober.patience import late
@@ -278,3 +292,76 @@ async def test_the_transcript_tells_what_was_sent_and_what_came_and_when():
     assert 0 < transcript.connected < transcript.first_byte < transcript.took
     times = [line.at for line in transcript.lines]
     assert times == sorted(times)
+
+
+# --- half-closed streams, and our own end ---
+
+
+def read_all_then_answer(connection):
+    """Answer only once the client has said that nothing more comes."""
+    question = b""
+    while data := connection.recv(4096):
+        question += data
+    connection.sendall(b"%d bytes\n" % len(question))
+
+
+@FAMILIES
+@pytest.mark.parametrize("size", [0, 5, 3_000_000])
+async def test_a_half_close_follows_all_that_was_sent_and_the_answer_still_comes(family, size):
+    def tell(target):
+        yield Connect()
+        if size:
+            yield Send(b"x" * size)
+        yield Finish()
+        return (yield from Reader().line()).decode()
+
+    with servers.serving(read_all_then_answer, family) as server:
+        assert (await verdict(Steps(tell), server.target)).detail == f"{size} bytes"
+
+
+async def test_a_half_close_of_what_is_broken_is_told_when_it_is_read():
+    def tell(target):
+        yield Connect()
+        yield Send(b"hello\n")
+        assert (yield Receive()) == b"half an ans"
+        yield Finish()
+        yield from Reader().line()
+
+    with servers.serving(servers.reset_in_answer) as server:
+        said = await verdict(Steps(tell), server.target)
+    assert (said.outcome, said.reason) == (Outcome.FAIL, Reason.RESET)
+
+
+@FAMILIES
+async def test_a_conversation_can_ask_for_its_own_end(family):
+    def tell(opening):
+        def steps(target):
+            yield opening
+            own = yield Whence()
+            yield Send(b"hello\n")
+            yield Receive()
+            return f"{own.address} {own.port}"
+
+        return Steps(steps)
+
+    heard = []
+
+    def listen(connection):
+        heard.append("{} {}".format(*connection.getpeername()[:2]))
+        servers.echo_lines(connection)
+
+    with servers.serving(listen, family) as server:
+        assert [(await verdict(tell(Connect()), server.target)).detail] == heard
+    with servers.answering(lambda data: [data], family) as server:
+        assert (await verdict(tell(Datagram()), server.target)).detail == f"{server.address} {server.ports[0]}"
+
+
+@pytest.mark.parametrize("step", [Finish(), Whence()])
+async def test_a_step_on_what_is_not_open_is_a_mistake_of_the_check(step):
+    def tell(target):
+        yield step
+        return "never"
+
+    said = await verdict(Steps(tell), servers.refusing())
+    assert said.outcome is Outcome.INCONCLUSIVE
+    assert type(step).__name__ in said.detail
