@@ -161,6 +161,24 @@ class StartTls:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Open a second stream beside the open one and turn to it: what follows goes there. Sent back: `Connected`.
+
+    It leads to another port (1..65535) of the target's address and never to another address, whatever a server says,
+    and leaves from where the first does. The first stays open; what comes there waits for `Turn`. TLS begins with
+    `StartTls` and resumes the first one's session, as FTP servers demand (RFC 4217, 10.2). There is one stream aside
+    at a time; where it cannot be opened, it is as if it had not been asked for.
+    """
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Turn to the other one of two streams (see `Aside`). Sent back: None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Datagram:
     """Open a datagram conversation; `Send` and `Receive` are then whole datagrams.
 
@@ -254,7 +272,7 @@ class Ran:
     output: bytes
 
 
-Step = Connect | StartTls | Datagram | Send | Finish | Whence | Receive | Keep | Echo | Run
+Step = Connect | StartTls | Aside | Turn | Datagram | Send | Finish | Whence | Receive | Keep | Echo | Run
 Conversation = Generator[Step, Any, str | Passed]
 
 

@@ -77,14 +77,31 @@ class Channel(Protocol):
         ...
 
 
+class Beside:
+    """The second of two streams of an attempt.
+
+    port: its port at the server. talking: it is the one talked through, the attempt's `channel`, and not `other`.
+    other: the one that is not talked through; it only remembers that something has come.
+    """
+
+    __slots__ = ("other", "port", "talking")
+
+    def __init__(self, port: int, first: Channel) -> None:
+        self.port = port
+        self.other = first
+        self.talking = True
+
+
 class Attempt:
     """One probe in flight. started, deadline: monotonic seconds. stalled: the engine's total when it began.
 
     waiting: what has not come, if there is no channel that knows.
     optional: it waits for what need not come (`Receive.optional`). overseen: the runner keeps its deadline.
+    beside: what there is of a second stream (`Aside`).
     """
 
     __slots__ = (
+        "beside",
         "cancel",
         "channel",
         "connected",
@@ -122,8 +139,22 @@ class Attempt:
         self.overseen = False
         self.conversation: Conversation | None = None
         self.channel: Channel | None = None
+        self.beside: Beside | None = None
         self.cancel: Callable[[], object] | None = None
         self.flight: dict[Attempt, None] | None = None
+
+    def leave_aside(self, hard: bool) -> None:
+        """Close the second stream, if there is one, and talk through the first again; its session is not remembered."""
+        beside, self.beside = self.beside, None
+        if beside is None:
+            return
+        first, second = (beside.other, self.channel) if beside.talking else (self.channel, beside.other)
+        ticket = self.question.ticket
+        try:
+            if second is not None:
+                second.close(hard)
+        finally:
+            self.channel, self.question.ticket = first, ticket
 
 
 def late_detail(attempt: Attempt) -> str:
@@ -132,6 +163,8 @@ def late_detail(attempt: Attempt) -> str:
     missing = attempt.waiting if channel is None else channel.waiting_for()
     if attempt.received and missing == "no answer":
         missing = "no complete answer"
+    if attempt.beside is not None and attempt.beside.talking:
+        missing += f" on port {attempt.beside.port}"
     facts = []
     if attempt.connected:
         facts.append(f"connected after {span(attempt.connected - attempt.started)}")

@@ -344,6 +344,8 @@ class Engine:
         if attempt.cancel is not None:
             attempt.cancel()
             attempt.cancel = None
+        if attempt.beside is not None:
+            attempt.leave_aside(hard)
         channel = attempt.channel
         if channel is None:
             return

@@ -10,6 +10,7 @@ cycle and work for the garbage collector at every probe.
 from __future__ import annotations
 
 import _socket
+import errno
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from healthd.check import CheckFailed, Connected, Inconclusive
 from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Wait
-from healthd.prober.sockets import HARD
+from healthd.prober.sockets import HARD, SocketAddress
 
 if TYPE_CHECKING:
     from healthd.prober.engine import Engine
@@ -94,15 +95,18 @@ class Stream:
             code = self.sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
             if not code:
                 return WAIT  # an event of an earlier socket with this number
+            if self.attempt is not None:
+                self.attempt.leave_aside(hard=True)
             raise OSError(code, "")
         if events & INCOMING:
             self.idle(events)
         self.wait = Stream.idle
         attempt = self.attempt
         assert attempt is not None
-        attempt.connected = self.engine.clock()
-        if attempt.trace is not None:
-            attempt.trace.stream_open()
+        if attempt.beside is None:
+            attempt.connected = self.engine.clock()
+            if attempt.trace is not None:
+                attempt.trace.stream_open()
         if self.on_open is None:
             return CONNECTED
         on_open, self.on_open = self.on_open, None
@@ -222,6 +226,17 @@ class Stream:
         """Serve another probe."""
         self.attempt = attempt
         self.wait = Stream.idle
+
+
+def begin(engine: Engine, attempt: Attempt, sock: _socket.socket, address: SocketAddress) -> Stream:
+    """A stream that begins to connect; the attempt goes on when it has. `sock` is closed if it cannot."""
+    code = sock.connect_ex(address)
+    if code and code != errno.EINPROGRESS:
+        sock.close()
+        raise classify.refused_here(code, "connecting")
+    stream = Stream(engine, attempt, sock)
+    engine.watch_fresh(stream)
+    return stream
 
 
 def failure_of(error: OSError) -> Exception:

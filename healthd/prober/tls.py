@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -213,6 +213,11 @@ class Secured:
             self._tls.unwrap()
         with suppress(OSError):
             self._flush()
+
+    def shared_session(self) -> Ticket | None:
+        """The session for a stream beside this one, which is of the same handshake's trust and counts as no probe."""
+        ticket = self._ticket()
+        return None if ticket is None else replace(ticket, resumed=0)
 
     def _ticket(self) -> Ticket | None:
         """The session for the next probe, if the server gave one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from healthd.check import Connected, Ran, Run, Send, Step, TlsFacts
+from healthd.check import Aside, Connect, Connected, Ran, Run, Send, Step, TlsFacts, Turn
 
 HIDDEN = b"***"
 """What stands in a transcript for what a check hides."""
@@ -53,12 +53,14 @@ class Transcript:
 class Recorder:
     """Writes a transcript while a conversation runs. clock: monotonic seconds."""
 
-    __slots__ = ("_clock", "_lines", "_start", "connected", "first_byte", "secured")
+    __slots__ = ("_clock", "_lines", "_opening", "_other", "_start", "_where", "connected", "first_byte", "secured")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._start = clock()
         self._lines: list[Line] = []
+        self._where, self._other = "", ""  # of two streams, where what is said and heard now is, and the other one
+        self._opening = False  # the second one is being opened
         self.connected: float | None = None
         self.secured: float | None = None
         self.first_byte: float | None = None
@@ -66,14 +68,23 @@ class Recorder:
     def note(self, kind: Kind, text: str = "", data: bytes = b"") -> float:
         """Write a line; returns its time since the start."""
         at = self._clock() - self._start
-        self._lines.append(Line(at, kind, text, data))
+        self._lines.append(Line(at, kind, f"{text} {self._where}".strip(), data))
         return at
 
     def wanted(self, step: Step) -> None:
         """The conversation said what it wants next."""
+        self._opening = type(step) is Aside
         match step:
             case Send(data, hide):
                 self.note(Kind.SENT, f"{len(data)} bytes", data.replace(hide, HIDDEN) if hide else data)
+            case Connect():
+                self._where = self._other = ""
+                self.note(Kind.WANT, "connect")
+            case Aside(port):
+                self._where, self._other = f"on port {port}", ""
+                self.note(Kind.WANT, "connect aside")
+            case Turn():
+                self._where, self._other = self._other, self._where
             case Run(argv):
                 self.note(Kind.WANT, f"run {' '.join(argv)}")
             case _:
@@ -96,6 +107,9 @@ class Recorder:
                 self.note(Kind.RAN, f"status {status}", output)
             case Exception():
                 self.note(Kind.ERROR, str(value))
+                if self._opening:
+                    self._where, self._other = self._other, ""
+        self._opening = False
 
     def stream_open(self) -> None:
         """The stream is connected; TLS, if any, comes now."""
@@ -106,7 +120,8 @@ class Recorder:
             return
         days = "" if facts.days_left is None else f", certificate valid for {facts.days_left} days"
         resumed = ", resumed" if facts.resumed else ""
-        self.secured = self.note(Kind.TLS, f"{facts.version} {facts.cipher}{resumed}{days}")
+        at = self.note(Kind.TLS, f"{facts.version} {facts.cipher}{resumed}{days}")
+        self.secured = self.secured if self._where else at
 
     def finish(self) -> Transcript:
         """The transcript so far."""
