@@ -30,7 +30,6 @@ from healthd.check import (
     Turn,
     Whence,
 )
-from healthd.prober import classify
 from healthd.prober.attempt import WAIT, Attempt, Beside, Wait, late_detail
 from healthd.prober.datagram import OwnPort, open_datagram
 from healthd.prober.sockets import STREAM, socket_address
