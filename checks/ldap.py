@@ -126,7 +126,7 @@ class LdapCheck:
 
     def converse(self, target: Target) -> Conversation:
         """Connect, bind, search, judge, and say good-bye without waiting for anything."""
-        yield Connect(self.tls)
+        yield Connect(self.tls, speaks=True)
         try:
             detail = yield from self._ask()
         except ber.TooLong:
@@ -191,14 +191,15 @@ class LdapCheck:
 
     def _judge(self, found: _Found, result: Result) -> str:
         name = ldap_message.result_name(result.code)
-        if result.code == ldap_message.SIZE_LIMIT_EXCEEDED and 0 < self._limit <= found.seen:
-            name = ldap_message.result_name(ldap_message.SUCCESS)  # we have what we asked for
+        enough = result.code == ldap_message.SIZE_LIMIT_EXCEEDED and 0 < self._limit <= found.seen
+        if enough:
+            name = ldap_message.result_name(ldap_message.SUCCESS)  # there are more than we asked for
         if name not in self.result:
             raise CheckFailed(Reason.UNEXPECTED, f"search: got {result}, want {', '.join(self.result)}")
         most = found.count if self.max_entries is None else self.max_entries
         if not self._least <= found.count <= most:
             raise CheckFailed(Reason.UNEXPECTED, f"got {found}, want {self._wanted()}{found.why()}")
-        return f"{name}, {found}"
+        return f"{name}, {found}{' and more' if enough else ''}"
 
     def _wanted(self) -> str:
         if self.max_entries is None:
