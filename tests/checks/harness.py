@@ -1,6 +1,6 @@
 """Drives a check's conversation from a script instead of a network: what is sent back is bytes that the test wrote.
 
-A peer is a list of channels, one for each `Connect`, `Datagram`, `Echo` or `Run` of the conversation, in order. A
+A peer is a list of channels, one for each `Connect`, `Aside`, `Datagram`, `Echo` or `Run`, in order. A
 channel's script is a list of what happens when the conversation waits:
 
     bytes         arrive (a stream hands them out in the pieces that `cut` makes of them, a datagram channel whole)
@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from healthd.check import (
+    Aside,
     AsyncCheck,
     Check,
     CheckFailed,
@@ -42,6 +43,7 @@ from healthd.check import (
     Step,
     Target,
     TlsFacts,
+    Turn,
     Verdict,
     Whence,
 )
@@ -139,6 +141,7 @@ class Player:
         self.steps: list[Step] = []
         self.kept = False
         self.channel: Channel | None = None
+        self.other: Channel | None = None
         self.target = V4
 
     def play(self, check: Check | AsyncCheck, target: Target = V4) -> Verdict:
@@ -180,11 +183,17 @@ class Player:
                 return self.channels.pop(0).opened
             case StartTls():
                 return FACTS
+            case Aside(port):
+                return self.opened_aside(port)
         assert self.channel is not None, f"{step} before anything was opened"
         match step:
             case Send(data):
                 assert isinstance(data, bytes)
                 return self.channel.send(data)
+            case Turn():
+                assert self.other is not None, "there is nothing to turn to"
+                self.channel, self.other = self.other, self.channel
+                return None
             case Keep():
                 self.kept = True
                 return None
@@ -196,6 +205,16 @@ class Player:
                 assert step.limit > 0
                 return self.received(step)
         raise AssertionError(step)
+
+    def opened_aside(self, port: int) -> Any:
+        """What comes of `Aside`; where it fails, the first stream is talked through as before."""
+        assert 0 < port < 65536
+        assert self.channel is not None
+        assert self.other is None
+        channel = self.channels.pop(0)
+        if not isinstance(channel.opened, Exception):
+            self.channel, self.other = channel, self.channel
+        return channel.opened
 
     def received(self, step: Receive) -> bytes | CheckFailed | None:
         """What comes for a `Receive`."""
