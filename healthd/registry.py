@@ -30,6 +30,7 @@ BUILT_IN = {
     "nntp": "checks.nntp:NntpCheck",
     "redis": "checks.redis:RedisCheck",
     "memcached": "checks.memcached:MemcachedCheck",
+    "ntp": "checks.ntp:NtpCheck",
     "ldap": "checks.ldap:LdapCheck",
 }
 

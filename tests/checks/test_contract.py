@@ -35,6 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ssh": {"expect": "b+"},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
     "memcached": {"stats": (("a", "b+"),), "key": "c", "expect": "d", "tls": TLS},
+    "ntp": {"max_stratum": 3, "max_distance": 0.5},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
     "ldap": {"user": "cn=joe", "password": "x", "attributes": ("mail",), "expect": "b+", "starttls": TLS},
 }
