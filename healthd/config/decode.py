@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -150,8 +151,8 @@ def keys_of(table: Callable[..., Any]) -> Mapping[str, Key]:
 
 @cache
 def _keys_of(table: Any) -> Mapping[str, Key]:
-    fields = [f for f in dataclasses.fields(table) if "kind" in f.metadata]
-    return {f.name: Key(f.name, **f.metadata) for f in fields}
+    fields = [(f.name.removesuffix("_"), f.metadata) for f in dataclasses.fields(table) if "kind" in f.metadata]
+    return {name: Key(name, **metadata) for name, metadata in fields}
 
 
 @dataclass(slots=True)
@@ -235,7 +236,16 @@ def build(table: Callable[..., T], layer: Layer, report: Report) -> T | None:
     for one in lost:
         if one.name not in layer.bad:
             missing(one.name, one.kind, layer.at, report)
-    return None if lost else table(layer, **{name: value for name, value in layer.values.items() if name in known})
+    return (
+        None
+        if lost
+        else table(layer, **{field_of(name): value for name, value in layer.values.items() if name in known})
+    )
+
+
+def field_of(name: str) -> str:
+    """The field of a key: words of Python have an underscore behind them there."""
+    return f"{name}_" if iskeyword(name) else name
 
 
 def missing(name: str, kind: Kind[Any], at: At, report: Report, more: str = "") -> None:

@@ -18,29 +18,51 @@ from healthd.config.tables import (
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonLayers:
+    """Tables of the daemon that services inherit."""
+
+    mail: Layer
+    maintenance: Layer
+
+
+@dataclass(frozen=True, slots=True)
 class Defaults:
     """What services, checks and real servers inherit."""
 
     service: Layer
     check: Layer
     real: Layer
+    mail: Layer
+    maintenance: Layer
 
     def over(self, under: Defaults) -> Defaults:
         """These defaults laid over others."""
-        return Defaults(self.service.over(under.service), self.check.over(under.check), self.real.over(under.real))
+        return Defaults(
+            self.service.over(under.service),
+            self.check.over(under.check),
+            self.real.over(under.real),
+            self.mail.over(under.mail),
+            self.maintenance.over(under.maintenance),
+        )
 
 
-def read_defaults(given: object, at: At, report: Report) -> Defaults:
-    """The table [defaults] of a file, with [defaults.check] and [defaults.real]."""
+def read_defaults(given: object, at: At, report: Report, settings: DaemonLayers | None = None) -> Defaults:
+    """The table [defaults] of a file, with [defaults.check] and [defaults.real].
+
+    settings: what the daemon's own tables give to services; None for a file that has none of these.
+    """
     if not isinstance(given, dict):
         report.error(at, "defaults: expected a table")
         given = {}
     parts = {name: _part(given, name, at, report) for name in ("check", "real")}
     head = {name: value for name, value in given.items() if name not in parts}
+    settings = settings or DaemonLayers(Layer(at), Layer(at))
     return Defaults(
         _defaults(keys_of(ServiceTable), DEFAULT_OF_SERVICE, head, at, report),
         _defaults(keys_of(CheckTable), DEFAULT_OF_CHECK, parts["check"], at / "check", report),
         _defaults(keys_of(RealTable), DEFAULT_OF_REAL, parts["real"], at / "real", report),
+        settings.mail,
+        settings.maintenance,
     )
 
 

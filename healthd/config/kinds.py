@@ -190,6 +190,18 @@ kernel_name = matching("a name of at most 15 letters, digits and marks", r"[!-~]
 account = matching("the name of a user or group", r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", 256)
 
 
+def _path_or_none(value: object) -> str:
+    return "" if value == "" else absolute(value)
+
+
+path = plain("an absolute path", absolute)
+path_or_none = plain('an absolute path or ""', _path_or_none)
+mailbox = matching("a mail address", r"[^\s,;<>]+", 254)
+server = matching(
+    'a host with or without a port such as "mail.example.org:25"', r"(\[[0-9A-Fa-f:.]+\]|[^\s:]+)(:\d{1,5})?", 260
+)
+
+
 def many(item: Kind[T], expects: str, *, least: int = 0, alone: bool = True) -> Kind[tuple[T, ...]]:
     """A list of values of one kind. alone: a single value stands for a list of one. least: how many there must be."""
 
@@ -229,6 +241,17 @@ def tables(expects: str) -> Kind[tuple[tuple[At, Mapping[str, Any]], ...]]:
                 return tuple((at / index, item) for index, item in enumerate(value))
             case _:
                 raise Unfit
+
+    return Kind(expects, convert)
+
+
+def table(expects: str) -> Kind[tuple[At, Mapping[str, Any]]]:
+    """One table to be decoded later."""
+
+    def convert(value: object, at: At, report: Report) -> tuple[At, Mapping[str, Any]]:
+        if not isinstance(value, dict):
+            raise Unfit
+        return at, value
 
     return Kind(expects, convert)
 

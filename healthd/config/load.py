@@ -58,8 +58,8 @@ def load(path: Path, *, strict_files: bool = True) -> Loaded:
         return Loaded(None, report.problems())
     root = At(main)
     names = _included(root, file.parent, report)
-    settings = read_settings(main.tree, root, report)
-    defaults = read_defaults(main.tree.get("defaults", {}), root / "defaults", report)
+    settings, layers = read_settings(main.tree, root, report)
+    defaults = read_defaults(main.tree.get("defaults", {}), root / "defaults", report, layers)
     _check_keys(root, (*OF_SERVICES, *OF_DAEMON), report)
     sources = [main, *_read_all(names, report)]
     services = _services(sources, defaults, report)

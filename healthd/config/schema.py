@@ -88,9 +88,38 @@ class Fallback:
     spec: DestSpec
 
 
+class Stage(Enum):
+    """What the daemon is doing, as those who get mail see it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    RELOADING = "reloading"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """Mail about servers. to: empty for no mail at all. sender: None for our own user and host.
+
+    server: HOST or HOST:PORT of SMTP, None for the machine's own mailer. reminder: seconds from one reminder of a
+    server that is still down to the next, 0 for none. during: stages of the daemon in which mail is sent.
+    """
+
+    to: tuple[str, ...] = ()
+    sender: str | None = None
+    server: str | None = None
+    reminder: float = 0.0
+    during: frozenset[Stage] = frozenset(Stage)
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """A declared virtual service. Names are unique, keys are unique. on_stop: None for the daemon's policy."""
+    """A declared virtual service. Names are unique, keys are unique. on_stop: None for the daemon's policy.
+
+    fallback_command: a line for /bin/sh, run with start or stop when the last usable server goes or the first comes.
+    monitor_file: where a line for every probe goes. title, comment: for people, as in mail. maintenance: folder in
+    which a file with a server's name takes that server out, None for none. mail: complete, the daemon's is in it.
+    """
 
     name: str
     key: ServiceKey
@@ -100,6 +129,12 @@ class ServiceConfig:
     fallback: Fallback | None = None
     admin: Admin = Admin.ENABLED
     on_stop: OnStop | None = None
+    fallback_command: str | None = None
+    monitor_file: Path | None = None
+    title: str = ""
+    comment: str = ""
+    maintenance: Path | None = None
+    mail: MailSettings = MailSettings()
     place: Place = Place()
 
 
@@ -161,6 +196,14 @@ class ControlSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadSettings:
+    """watch: read the configuration again when a file of it changes. callback: program to run after such a change."""
+
+    watch: bool = False
+    callback: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that is not a service."""
 
@@ -170,6 +213,7 @@ class Settings:
     runner: RunnerSettings = RunnerSettings()
     control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
+    reload: ReloadSettings = ReloadSettings()
     hooks: tuple[ExecHook, ...] = ()
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from healthd.config import checks, dests, virtual
 from healthd.config.checks import Shared
-from healthd.config.decode import At, Report, decode, keys_of
+from healthd.config.decode import At, Layer, Report, decode, field_of, keys_of
 from healthd.config.defaults import Defaults
-from healthd.config.schema import RealServer, ServiceConfig
-from healthd.config.tables import ELSEWHERE_OF_SERVICE, ServiceTable
+from healthd.config.schema import MailSettings, RealServer, ServiceConfig
+from healthd.config.tables import ELSEWHERE_OF_SERVICE, MailTable, ServiceTable
 from healthd.model import Forwarding
 
 
@@ -29,11 +30,38 @@ def read_service(
     _remark(table, reals, report)
     if key is None:
         return None
-    name = table.name or virtual.name_of(key)
-    place = at.source.place(at.path)
     return ServiceConfig(
-        name, key, shared.one(spec), reals, table.on_failure, fallback, table.admin, table.on_stop, place
+        name=table.name or virtual.name_of(key),
+        key=key,
+        spec=shared.one(spec),
+        reals=reals,
+        on_failure=table.on_failure,
+        fallback=fallback,
+        admin=table.admin,
+        on_stop=table.on_stop,
+        fallback_command=table.fallback_command,
+        monitor_file=Path(table.monitor_file) if table.monitor_file else None,
+        title=table.title,
+        comment=table.comment,
+        maintenance=_maintenance(table, defaults.maintenance),
+        mail=shared.one(read_mail(table.mail, defaults.mail, report)),
+        place=at.source.place(at.path),
     )
+
+
+def _maintenance(table: ServiceTable, daemon: Layer) -> Path | None:
+    folder = daemon.values.get("folder") if table.maintenance is None else table.maintenance
+    return Path(folder) if folder else None
+
+
+def read_mail(given: tuple[At, Mapping[str, Any]] | None, daemon: Layer, report: Report) -> MailSettings:
+    """What a service says of mail, laid over what the daemon says."""
+    layer = daemon
+    if given is not None:
+        at, values = given
+        layer = decode(keys_of(MailTable), values, at, report).over(daemon)
+    table = MailTable(layer, **{field_of(name): value for name, value in layer.values.items()})
+    return MailSettings(table.to, table.from_, table.server, table.reminder, frozenset(table.during))
 
 
 def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) -> None:

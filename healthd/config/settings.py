@@ -11,6 +11,7 @@ from typing import Any
 
 from healthd.config import addresses
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
+from healthd.config.defaults import DaemonLayers
 from healthd.config.files import no_account, no_folder, no_program
 from healthd.config.kinds import (
     absolute,
@@ -21,6 +22,7 @@ from healthd.config.kinds import (
     many,
     members,
     netns,
+    path,
     socket_path,
     tables,
     text,
@@ -35,11 +37,12 @@ from healthd.config.schema import (
     LogSettings,
     OnStop,
     ProberSettings,
+    ReloadSettings,
     RunnerSettings,
     Settings,
     TableSettings,
 )
-from healthd.config.tables import Given, nested
+from healthd.config.tables import Given, MailTable, nested
 from healthd.events import Kind as EventKind
 from healthd.model import Address, SyncDaemon, SyncState, Timeouts
 
@@ -164,6 +167,23 @@ class LogTable:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceTable:
+    """Files that take real servers out while they are there."""
+
+    layer: Layer
+    folder: str | None = key(path, "a file there, named as a server (address:port, address, host name), takes it out")
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadTable:
+    """Reading the configuration again."""
+
+    layer: Layer
+    watch: bool = key(flag, "read it again when a file of it changes", False, shown="false")
+    callback: str | None = key(path, "program to run, with the configuration's path, after a file of it has changed")
+
+
+@dataclass(frozen=True, slots=True)
 class HookTable:
     """A program that is told of events."""
 
@@ -192,29 +212,47 @@ SINGLE: Mapping[str, type[Any]] = {
     "runner": RunnerTable,
     "control": ControlTable,
     "log": LogTable,
+    "mail": MailTable,
+    "maintenance": MaintenanceTable,
+    "reload": ReloadTable,
 }
 REPEATED: Mapping[str, type[Any]] = {"sync": SyncTable, "hook": HookTable}
 
 
-def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> Settings:
-    """All settings of a healthd.toml; what is wrong is reported."""
+def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> tuple[Settings, DaemonLayers]:
+    """All settings of a healthd.toml, and those that services inherit; what is wrong is reported."""
     one = {name: _single(tree, name, table, root, report) for name, table in SINGLE.items()}
     many_of = {name: _repeated(tree, name, table, root, report) for name, table in REPEATED.items()}
-    table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
     if report.strict_files:
-        if log.to.startswith("/"):
-            _check_there(log.layer.where("to"), no_folder(log.to), report)
-        _check_there(runner.layer.where("user"), no_account(getpwnam, "user", runner.user), report)
-        _check_there(control.layer.where("group"), no_account(getgrnam, "group", control.group), report)
+        _check_files(one, report)
+    settings = _settings(one, _sync(many_of["sync"], report), tuple(_hook(hook, report) for hook in many_of["hook"]))
+    return settings, DaemonLayers(one["mail"].layer, one["maintenance"].layer)
+
+
+def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook, ...]) -> Settings:
+    table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
+    callback = one["reload"].callback
     return Settings(
         on_stop=one["daemon"].on_stop,
-        table=TableSettings(table.netns, table.timeouts, _sync(many_of["sync"], report), table.drift, table.resync),
+        table=TableSettings(table.netns, table.timeouts, sync, table.drift, table.resync),
         prober=ProberSettings(prober.processes, prober.in_flight, prober.watch_neighbours),
         runner=RunnerSettings(runner.user, runner.parallel),
         control=ControlSettings(File(control.socket), control.group),
         log=LogSettings(log.to, log.format, log.level, log.facility),
-        hooks=tuple(_hook(hook, report) for hook in many_of["hook"]),
+        reload=ReloadSettings(one["reload"].watch, File(callback) if callback else None),
+        hooks=hooks,
     )
+
+
+def _check_files(one: Mapping[str, Any], report: Report) -> None:
+    """Whether what the settings name is on this machine."""
+    log, runner, control, reload = one["log"], one["runner"], one["control"], one["reload"]
+    if log.to.startswith("/"):
+        _check_there(log.layer.where("to"), no_folder(log.to), report)
+    _check_there(runner.layer.where("user"), no_account(getpwnam, "user", runner.user), report)
+    _check_there(control.layer.where("group"), no_account(getgrnam, "group", control.group), report)
+    if reload.callback:
+        _check_there(reload.layer.where("callback"), no_program(reload.callback), report)
 
 
 def _check_there(at: At, why: str, report: Report) -> None:

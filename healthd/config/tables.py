@@ -11,14 +11,20 @@ from healthd.config.addresses import Endpoint, Span
 from healthd.config.decode import At, Kind, Layer, Report, Told, Unfit, build, decode, key, keys_of
 from healthd.config.kinds import (
     MAX_U32,
+    any_text,
     duration,
     flag,
     interface,
     kernel_name,
+    mailbox,
     many,
     members,
     netns,
     number,
+    path,
+    path_or_none,
+    server,
+    table,
     tables,
     text,
     title,
@@ -26,7 +32,7 @@ from healthd.config.kinds import (
     whole_seconds,
     words,
 )
-from healthd.config.schema import Admin, OnFailure, OnStop
+from healthd.config.schema import Admin, OnFailure, OnStop, Stage
 from healthd.model import MAX_WEIGHT, Address, Checksum, Encapsulation, Family, Forwarding, Protocol, SyncState, Tunnel
 
 Given = tuple[tuple[At, Mapping[str, Any]], ...]
@@ -186,6 +192,28 @@ class RealTable:
 
 
 @dataclass(frozen=True, slots=True)
+class MailTable:
+    """Mail about servers that go down and come back. What a service does not say, it has from the daemon's [mail]."""
+
+    layer: Layer
+    to: tuple[str, ...] = key(many(mailbox, "a list of mail addresses"), "who gets mail; [] for nobody", (), shown="[]")
+    from_: str | None = key(mailbox, "sender; default: the daemon's user at this host")
+    server: str | None = key(server, "SMTP server; default: the machine's own mailer")
+    reminder: float = key(
+        duration(0),
+        "while a server is down, mail is sent again after so long; 0s for no reminders",
+        0.0,
+        shown='"0s"',
+    )
+    during: tuple[Stage, ...] = key(
+        many(members(Stage), "a list of " + ", ".join(f'"{stage.value}"' for stage in Stage)),
+        "what the daemon must be doing for mail to be sent; [] for never",
+        tuple(Stage),
+        shown=str([stage.value for stage in Stage]).replace("'", '"'),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceTable:
     """A virtual service."""
 
@@ -225,6 +253,20 @@ class ServiceTable:
     )
     on_stop: OnStop | None = key(
         members(OnStop), "what becomes of the service when the daemon stops; default: `on_stop` of [daemon]"
+    )
+    fallback_command: str | None = key(
+        text,
+        "command line for /bin/sh, run with `start ADDRESS:PORT PROTOCOL` when no server is usable any more and with "
+        "`stop ADDRESS:PORT PROTOCOL` when one is again",
+    )
+    monitor_file: str | None = key(path, "file that gets a line for every probe")
+    maintenance: str | None = key(
+        path_or_none, 'folder of maintenance files, "" for none; default: `folder` of [maintenance]'
+    )
+    title: str = key(title, "what people call the service, for mail", "")
+    comment: str = key(any_text, "what people should know of the service, for mail", "", shown='""')
+    mail: tuple[At, Mapping[str, Any]] | None = key(
+        table("a table with to, from, server, reminder, during"), "mail about this service, laid over [mail]"
     )
     check: Given = key(
         tables("a table or an array of tables"), "how to ask the servers; with several, all must pass", ()
@@ -281,6 +323,7 @@ DEFAULT_OF_SERVICE = (
     "on_failure",
     "fallback",
     "on_stop",
+    "fallback_command",
 )
 DEFAULT_OF_CHECK = (
     "interval",

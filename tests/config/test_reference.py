@@ -7,7 +7,7 @@ import pytest
 import tomli
 
 from healthd import registry
-from healthd.config.decode import At, Report, keys_of
+from healthd.config.decode import At, Report, field_of, keys_of
 from healthd.config.load import load
 from healthd.config.options import option_keys
 from healthd.config.problems import Severity
@@ -34,7 +34,7 @@ def test_defaults_shown_are_defaults_used(table):
     for name, key in keys_of(table).items():
         if key.shown is not None:
             value = tomli.loads(f"x = {key.shown}")["x"]
-            default = table.__dataclass_fields__[name].default
+            default = table.__dataclass_fields__[field_of(name)].default
             assert key.kind.take(value, nowhere, Report()) == default
 
 

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 import tomli
 
-from healthd.config.decode import At, Report, keys_of
+from healthd.config.decode import At, Report, field_of, keys_of
 from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Settings
@@ -100,7 +100,7 @@ def test_what_is_not_commented_is_the_codes_default():
     for name, (table, names) in tables.items():
         told = table_at(tree, name)
         for key in names:
-            default = table.__dataclass_fields__[key].default
+            default = table.__dataclass_fields__[field_of(key)].default
             if key in told:
                 assert keys_of(table)[key].kind.take(told[key], nowhere, Report()) == default
             else:
@@ -108,7 +108,8 @@ def test_what_is_not_commented_is_the_codes_default():
 
 
 def test_the_sample_with_everything_uncommented_is_right_too(installed):
-    text = uncommented(MAIN).replace("/etc/healthd/notify", "/bin/true").replace('"adm"', '"root"')
+    text = uncommented(MAIN).replace("/etc/healthd/notify", "/bin/true")
+    text = text.replace("/etc/healthd/changed", "/bin/true").replace('"adm"', '"root"')
     (installed / "healthd.toml").write_text(text)
     for file in installed.glob("services.d/*.toml"):
         file.unlink()

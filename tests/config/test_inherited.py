@@ -1,0 +1,99 @@
+"""What services have from tables of the daemon (mail, maintenance files), and texts of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from healthd.config.load import load
+from healthd.config.schema import MailSettings, ReloadSettings, Stage
+from tests.config.writing import one, service_of
+
+DAEMON = """\
+[mail]
+to = ["a@example.org", "b@example.org"]
+from = "healthd@example.org"
+server = "mail.example.org:25"
+reminder = "60s"
+during = ["running"]
+[maintenance]
+folder = "/etc/healthd/maintenance"
+"""
+ALL = MailSettings(
+    ("a@example.org", "b@example.org"), "healthd@example.org", "mail.example.org:25", 60.0, frozenset({Stage.RUNNING})
+)
+
+
+def loaded(tmp_path, daemon="", more=""):
+    file = tmp_path / "healthd.toml"
+    file.write_text(f"include = []\n{daemon}\n{one()}\n{more}")
+    return load(file)
+
+
+def test_a_service_has_the_mail_and_the_maintenance_of_the_daemon(tmp_path):
+    service = service_of(loaded(tmp_path, DAEMON))
+
+    assert service.mail == ALL
+    assert service.maintenance == Path("/etc/healthd/maintenance")
+
+
+def test_a_service_lays_its_own_over_them(tmp_path):
+    file = tmp_path / "healthd.toml"
+    file.write_text(DAEMON + one('maintenance = ""\nmail = { to = ["c@example.org"], reminder = 0 }'))
+
+    service = service_of(load(file))
+
+    assert service.mail.to == ("c@example.org",)
+    assert (service.mail.sender, service.mail.server) == (ALL.sender, ALL.server)
+    assert service.mail.reminder == 0.0
+    assert service.maintenance is None
+
+
+def test_files_of_services_inherit_the_daemons_mail_too(tmp_path):
+    (tmp_path / "healthd.toml").write_text(DAEMON)
+    (tmp_path / "services.d").mkdir()
+    (tmp_path / "services.d" / "www.toml").write_text(one())
+
+    assert service_of(load(tmp_path)).mail == ALL
+
+
+def test_nobody_gets_mail_if_nobody_is_named(tmp_path):
+    service = service_of(loaded(tmp_path))
+
+    assert service.mail == MailSettings()
+    assert service.maintenance is None
+
+
+def test_a_service_may_have_texts_a_command_and_a_file(tmp_path):
+    head = 'title = "The shop"\ncomment = "ask Ann"\nfallback_command = "/bin/x --y"\nmonitor_file = "/var/log/x"'
+    file = tmp_path / "healthd.toml"
+    file.write_text(one(head))
+
+    service = service_of(load(file))
+
+    assert (service.title, service.comment) == ("The shop", "ask Ann")
+    assert service.fallback_command == "/bin/x --y"
+    assert service.monitor_file == Path("/var/log/x")
+
+
+@pytest.mark.parametrize(
+    ("daemon", "told"),
+    [
+        ('[mail]\nto = ["a b"]', "to: expected a mail address"),
+        ('[mail]\nserver = "a b"', "server: expected a host"),
+        ('[mail]\nduring = ["runing"]', "did you mean 'running'?"),
+        ('[mail]\nfrm = "a@b"', "unknown key 'frm'; did you mean 'from'?"),
+        ('[maintenance]\nfolder = "x"', "folder: expected an absolute path"),
+        ('[reload]\ncallback = "/no/such/program"', "callback: /no/such/program does not exist"),
+    ],
+)
+def test_mistakes_are_told(tmp_path, daemon, told):
+    problems = loaded(tmp_path, daemon).problems
+
+    assert len(problems) == 1
+    assert told in problems[0].text
+
+
+def test_watching_and_a_callback_are_settings(tmp_path):
+    config = loaded(tmp_path, '[reload]\nwatch = true\ncallback = "/bin/true"').config
+
+    assert config.settings.reload == ReloadSettings(True, Path("/bin/true"))
