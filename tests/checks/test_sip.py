@@ -76,9 +76,7 @@ def test_the_question_is_as_the_rfc_has_it():
     branch = re.fullmatch(rb"Via: SIP/2\.0/UDP 192\.0\.2\.1:40000;branch=(z9hG4bK[0-9a-f]{16});rport", lines.pop(1))
     tag = re.fullmatch(rb"From: <sip:probe@b\.example>;tag=([0-9a-f]{16})", lines.pop(2))
     call_id = re.fullmatch(rb"Call-ID: ([0-9a-f]{32})", lines.pop(3))
-    assert branch is not None
-    assert tag is not None
-    assert call_id is not None
+    assert None not in (branch, tag, call_id)
     assert lines == [
         b"OPTIONS sip:joe@a.example:5070 SIP/2.0",
         b"Max-Forwards: 0",
@@ -171,10 +169,8 @@ def test_bodies_are_read_and_left():
 
 
 def test_provisional_answers_are_skipped():
-    def both_at_once(request: bytes) -> bytes:
-        return saying("100 Trying", b"xy")(request) + b"\r\n\r\n" + saying("183 Soon")(request) + saying()(request)
-
-    assert passed(every_cut(TCP, both_at_once))
+    at_once = (saying("100 Trying", b"xy"), lambda _: b"\r\n\r\n", saying("183 Soon"), saying())
+    assert passed(every_cut(TCP, lambda request: b"".join(answer(request) for answer in at_once)))
     kept: list[bytes] = []
 
     def first(request: bytes) -> bytes:
@@ -211,6 +207,7 @@ FOREIGN = [
     saying(From="<sip:healthd@192.0.2.1>"),
     saying(From=None),
     lambda request: request,
+    lambda _: b"\r\n\r\n",
 ]
 
 
@@ -226,10 +223,6 @@ def test_what_is_not_the_answer_to_our_question_is_passed_over(check: SipCheck, 
         return foreign(request)
 
     assert passed(play(check, opened(first, lambda _: saying()(kept[0]))))
-
-
-def test_an_empty_datagram_says_nothing():
-    assert failed(play(UDP, datagrams(b"\r\n\r\n")), Reason.TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -265,10 +258,6 @@ def test_a_message_that_is_cut_short_never_passes(missing: int):
     assert failed(every_cut(TCP, short, END), Reason.PROTOCOL)
 
 
-def test_a_connection_that_closes_without_a_word_fails():
-    assert play(TCP, stream(END)).detail == "connection closed without an answer"
-
-
 def test_an_endless_head_is_read_to_a_bound():
     endless = b"SIP/2.0 200 OK\r\n" + b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 4000
     assert play(TCP, stream(endless)).detail == "headers are longer than 65535 bytes"
@@ -283,6 +272,7 @@ def test_messages_without_end_that_are_not_the_answer_are_read_to_a_bound():
 
 
 def test_what_the_engine_cannot_do_is_told_as_it_is():
+    assert play(TCP, stream(END)).detail == "connection closed without an answer"
     assert failed(play(TCP, Channel([], REFUSED)), Reason.REFUSED)
     assert failed(play(UDP, datagrams(REFUSED)), Reason.REFUSED)
     assert failed(play(TCP, stream(b"SIP/2.0 200", RESET)), Reason.RESET)
@@ -297,9 +287,9 @@ def test_names_that_would_break_the_request_are_refused(text: str):
             SipCheck.__dataclass_fields__[name].metadata["rule"](text)
 
 
-@pytest.mark.parametrize("text", ["joe@a.example", "a.example", "joe@[2001:db8::1]:5060", "+4930123;phone-context=b@a"])
-def test_names_of_every_kind_are_taken(text: str):
-    assert SipCheck.__dataclass_fields__["user"].metadata["rule"](text) == text
+def test_names_of_every_kind_are_taken():
+    for text in ("joe@a.example", "a.example", "joe@[2001:db8::1]:5060", "+4930123;phone-context=b@a"):
+        assert SipCheck.__dataclass_fields__["user"].metadata["rule"](text) == text
 
 
 @pytest.mark.parametrize("status", [("100",), ("700",), ()])
@@ -374,11 +364,6 @@ async def test_it_says_truly_where_it_asks_from(family: int):
     assert seen[-1].startswith(f"SIP/2.0/UDP {own}:{server.ports[-1]};")
 
 
-async def test_a_slow_drip_passes_over_tcp_too():
-    with servers.serving(over_tcp(saying("200 OK", b"body"), 7)) as server:
-        assert (await verdict_of(TCP, server.target)).detail == "200 OK"
-
-
 @pytest.mark.parametrize(
     ("handler", "reason"),
     [
@@ -398,7 +383,9 @@ async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Ha
     assert verdict.reason in (reason, Reason.RESET)
 
 
-async def test_silence_and_echoes_are_too_late():
+async def test_a_slow_drip_passes_and_silence_and_echoes_are_too_late():
+    with servers.serving(over_tcp(saying("200 OK", b"body"), 7)) as server:
+        assert (await verdict_of(TCP, server.target)).detail == "200 OK"
     with servers.serving(servers.silent) as server:
         assert (await verdict_of(TCP, server.target, 0.4)).reason is Reason.TIMEOUT
     with servers.serving(servers.echo_lines) as server:
