@@ -27,6 +27,7 @@ BUILT_IN = {
     "off": "checks.fixed:OffCheck",
     "pgsql": "checks.pgsql:PgsqlCheck",
     "ssh": "checks.ssh:SshCheck",
+    "ftp": "checks.ftp:FtpCheck",
     "nntp": "checks.nntp:NntpCheck",
     "redis": "checks.redis:RedisCheck",
     "memcached": "checks.memcached:MemcachedCheck",

@@ -33,6 +33,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "off": {},
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
     "ssh": {"expect": "b+"},
+    "ftp": {"file": "a", "expect": "b+", "starttls": TLS},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
     "memcached": {"stats": (("a", "b+"),), "key": "c", "expect": "d", "tls": TLS},
     "ntp": {"max_stratum": 3, "max_distance": 0.5},
