@@ -43,7 +43,7 @@ _UNABLE = ("53", "57", "58", "XX")
 """Classes of SQLSTATE by which a server says that it lets nobody in: out of resources, starting, stopping, broken."""
 
 _WATCH = "SET client_connection_check_interval = 1000"
-_GIVE_UP = "SELECT set_config('statement_timeout', '60000', false) WHERE current_setting('statement_timeout') = '0'"
+_GIVE_UP = "SELECT set_config('statement_timeout', '30000', false) WHERE current_setting('statement_timeout') = '0'"
 _WATCHES_SINCE = 14
 
 
@@ -54,7 +54,7 @@ class PgsqlCheck:
     Without `user` the server is only asked to let somebody in; it passes if it asks for a password or says why not,
     and fails if it says that it is starting, stopping or full. TLS is never silently given up. The query runs in a
     transaction of its own, as any statement does; take one that only reads. A query that is still running at the
-    deadline is given up by the server a second later (before PostgreSQL 14: a minute after it began).
+    deadline is given up by the server a second later (before PostgreSQL 14: 30 seconds after it began).
     """
 
     kind: ClassVar[str] = "pgsql"

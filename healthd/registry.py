@@ -26,6 +26,7 @@ BUILT_IN = {
     "on": "checks.fixed:OnCheck",
     "off": "checks.fixed:OffCheck",
     "pgsql": "checks.pgsql:PgsqlCheck",
+    "mysql": "checks.mysql:MysqlCheck",
     "ssh": "checks.ssh:SshCheck",
     "ftp": "checks.ftp:FtpCheck",
     "nntp": "checks.nntp:NntpCheck",
@@ -33,6 +34,7 @@ BUILT_IN = {
     "memcached": "checks.memcached:MemcachedCheck",
     "ntp": "checks.ntp:NtpCheck",
     "ldap": "checks.ldap:LdapCheck",
+    "radius": "checks.radius:RadiusCheck",
 }
 
 

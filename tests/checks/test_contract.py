@@ -32,6 +32,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "on": {},
     "off": {},
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
+    "mysql": {"user": "joe", "expect": "b+", "tls": TLS},
     "ssh": {"expect": "b+"},
     "ftp": {"file": "a", "expect": "b+", "starttls": TLS},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
@@ -39,6 +40,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ntp": {"max_stratum": 3, "max_distance": 0.5},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
     "ldap": {"user": "cn=joe", "password": "x", "attributes": ("mail",), "expect": "b+", "starttls": TLS},
+    "radius": {"secret": "s", "user": "joe", "method": "chap", "attributes": (("NAS-Port", "1"),), "tls": TLS},
 }
 
 
@@ -82,7 +84,7 @@ def test_it_is_what_the_registry_says_and_describes_itself(kind: str):
         assert key.doc, key.name
         assert not key.doc.endswith("."), key.name
     secret = {key.name for key in option_keys(cls).values() if key.secret}
-    assert secret == {name for name in option_keys(cls) if "password" in name}
+    assert secret == {name for name in option_keys(cls) if "password" in name or "secret" in name}
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

@@ -201,10 +201,10 @@ def test_a_server_that_cannot_watch_over_us_is_asked_all_the_same():
     assert gone.detail == "shutting down (57P01)"
 
 
-def test_an_old_server_gives_up_after_a_minute_unless_it_would_earlier():
+def test_an_old_server_gives_up_after_half_a_minute_unless_it_would_earlier():
     def answer(sent: bytes) -> bytes:
         assert (
-            b"set_config('statement_timeout', '60000', false) WHERE current_setting('statement_timeout') = '0'" in sent
+            b"set_config('statement_timeout', '30000', false) WHERE current_setting('statement_timeout') = '0'" in sent
         )
         return said(b"T", b"\0\0") + DONE + ONE
 

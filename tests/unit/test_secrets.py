@@ -14,9 +14,11 @@ from healthd.registry import check_class, names
 WORD = "xyzzy"
 NEEDED = {
     "ldap": {"user": "cn=joe"},
+    "radius": {"secret": "s", "user": "joe"},
     "memcached": {"user": "joe"},
     "http": {"username": "joe"},
     "pgsql": {"user": "joe"},
+    "mysql": {"user": "joe"},
     "nntp": {"user": "joe"},
     "smtp": {"user": "joe"},
     "imap": {"user": "joe"},
@@ -38,7 +40,7 @@ def test_there_are_some():
 @pytest.mark.parametrize(("kind", "name"), secrets())
 def test_a_check_shows_everything_but_its_secrets(kind, name):
     """Tracebacks and reports of faults show checks."""
-    check = check_class(kind)(**NEEDED.get(kind, {}), **{name: WORD})
+    check = check_class(kind)(**NEEDED.get(kind, {}) | {name: WORD})
     assert getattr(check, name) == WORD
     assert WORD not in repr(check)
 
