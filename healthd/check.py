@@ -175,7 +175,12 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Turn to the other one of two streams (see `Aside`). Sent back: None."""
+    """Turn to the other one of two streams (see `Aside`). Sent back: None.
+
+    close: turn to the first and close the one aside, politely, which some servers wait for.
+    """
+
+    close: bool = False
 
 
 @dataclass(frozen=True, slots=True)

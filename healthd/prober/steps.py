@@ -123,12 +123,15 @@ def aside(engine: Engine, attempt: Attempt, step: Aside) -> Wait:
     return WAIT
 
 
-def turn(_engine: Engine, attempt: Attempt, _step: Turn) -> None:
-    """Turn to the other one of two streams."""
+def turn(_engine: Engine, attempt: Attempt, step: Turn) -> None:
+    """Turn to the other one of two streams, or close the second."""
     beside, channel = attempt.beside, attempt.channel
     if beside is None or channel is None:
         raise TypeError("Turn needs a stream aside")
+    if step.close:
+        return attempt.leave_aside(hard=False)
     attempt.channel, beside.other, beside.talking = beside.other, channel, not beside.talking
+    return None
 
 
 def datagram(engine: Engine, attempt: Attempt, step: Datagram) -> None:

@@ -83,6 +83,9 @@ class Recorder:
             case Aside(port):
                 self._where, self._other = f"on port {port}", ""
                 self.note(Kind.WANT, "connect aside")
+            case Turn(close=True):
+                aside, self._where, self._other = self._where or self._other, "", ""
+                self.note(Kind.WANT, f"close {aside}")
             case Turn():
                 self._where, self._other = self._other, self._where
             case Run(argv):

@@ -142,6 +142,7 @@ class Player:
         self.kept = False
         self.channel: Channel | None = None
         self.other: Channel | None = None
+        self.first: Channel | None = None
         self.target = V4
 
     def play(self, check: Check | AsyncCheck, target: Target = V4) -> Verdict:
@@ -190,9 +191,11 @@ class Player:
             case Send(data):
                 assert isinstance(data, bytes)
                 return self.channel.send(data)
-            case Turn():
+            case Turn(close):
                 assert self.other is not None, "there is nothing to turn to"
                 self.channel, self.other = self.other, self.channel
+                if close:
+                    self.channel, self.other = self.first, None
                 return None
             case Keep():
                 self.kept = True
@@ -213,7 +216,7 @@ class Player:
         assert self.other is None
         channel = self.channels.pop(0)
         if not isinstance(channel.opened, Exception):
-            self.channel, self.other = channel, self.channel
+            self.channel, self.other, self.first = channel, self.channel, self.channel
         return channel.opened
 
     def received(self, step: Receive) -> bytes | CheckFailed | None:
