@@ -15,6 +15,7 @@ from healthd.check import CheckFailed, Reason, shown
 _NUMBER = re.compile(r"\d+")
 _RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 _FAMILY = re.compile(r"[0-9]xx", re.IGNORECASE)
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _HEX_MASK = re.compile(r"[0-9a-fA-FxX]*")
 
 
@@ -133,6 +134,11 @@ def one_line(text: str | None) -> str | None:
     if text is not None and any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise ValueError(f"must not contain control characters, got {text!r}")
     return text
+
+
+def some_line_matches(wanted: re.Pattern[bytes], text: bytes | bytearray) -> bool:
+    """Whether the pattern matches somewhere in one line of the text, its LF included and never beyond it."""
+    return any(wanted.search(line) for line in _LINE.findall(text))
 
 
 def exclusive(check: object, *options: str) -> None:

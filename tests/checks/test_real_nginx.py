@@ -125,6 +125,18 @@ async def test_kept_connections_serve_until_nginx_has_enough_of_them(nginx: Ngin
     assert {"1", "2", "3"} == set(served)
 
 
+@pytest.mark.parametrize("family", [0, 1])
+async def test_simpletcp_of_ldirectord_is_a_message_a_half_close_and_a_line(nginx: Nginx, family: int):
+    check = TcpCheck(send=b"GET /healthz HTTP/1.0\n\n", half_close=True, expect_line="^alive$", max_bytes=1024 * 1024)
+    assert (await asked(check, nginx.http, family)).detail == "a line of the answer matches"
+    assert (await asked(replace(check, expect_line="^HTTP/1.1 200 OK\r$"), nginx.http, family)).outcome is Outcome.PASS
+    verdict = await asked(replace(check, expect_line="^dead$"), nginx.http, family)
+    assert verdict.detail.startswith("expect_line '^dead$' does not match: got 'HTTP/1.1 200 OK")
+    # without a message nginx closes at the half-close, so even an expression that matches anything fails
+    nothing = await asked(TcpCheck(half_close=True, expect_line=""), nginx.http, family)
+    assert nothing.detail == "expect_line '' does not match: got nothing"
+
+
 async def test_a_question_to_the_wrong_kind_of_server_is_answered_as_http(nginx: Nginx):
     check = TcpCheck(send=b"GET /healthz HTTP/1.0\r\n\r\n", expect="alive")
     assert (await asked(check, nginx.http)).outcome is Outcome.PASS

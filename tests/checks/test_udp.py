@@ -41,7 +41,7 @@ def test_an_icmp_error_fails_in_any_case(reply: str):
 
 
 @pytest.mark.parametrize("reply", ["required", "optional"])
-@pytest.mark.parametrize("expect", [{"expect": "^a.c"}, {"expect_hex": "61XX63"}])
+@pytest.mark.parametrize("expect", [{"expect": "^a.c"}, {"expect_hex": "61XX63"}, {"expect_line": "^a.* more$"}])
 def test_an_answer_must_match(reply: str, expect: dict[str, str]):
     check = UdpCheck(payload=b"\x00\xff", reply=reply, **expect)  # type: ignore[arg-type]
     assert passed(play(check, datagrams(Sent(b"\x00\xff"), b"abc and more")))
@@ -50,9 +50,17 @@ def test_an_answer_must_match(reply: str, expect: dict[str, str]):
     assert verdict.detail.endswith("does not match: got 'xyz'")
 
 
+def test_one_line_of_the_datagram_must_match_by_itself():
+    for expect, right in (("^two$", True), ("^three$", True), ("", True), ("one\\s+two", False), ("^o$", False)):
+        verdict = play(UdpCheck(expect_line=expect), datagrams(b"one\ntwo\nthree"))
+        assert passed(verdict) == right
+    assert failed(play(UdpCheck(expect_line=""), datagrams(b"")), Reason.UNEXPECTED)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
+        ({"expect": "a", "expect_line": "a"}, "exclude each other"),
         ({"expect": "a", "expect_hex": "00"}, "exclude each other"),
         ({"expect_hex": "0"}, "pairs of hex digits"),
         ({"payload": b"0" * 65508}, "must fit into one datagram"),
