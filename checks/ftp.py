@@ -172,7 +172,7 @@ class FtpCheck:
         yield from talk.ask(f"RETR {file}", *_BEGINS)
         yield Turn()
         content, whole = yield from _named(port, self._read(tls))
-        yield Turn()
+        yield Turn(close=True)
         if whole:
             yield from talk.wait_for(*_ENDS)
         if self._expect is not None:
