@@ -134,7 +134,7 @@ class MysqlCheck:
         if body[0] == _MORE and plugin == _CACHING:
             body = yield from self._from_cache(packets, body)
         if body[0] != _OK:
-            raise my.malformed("answer to a login", body)
+            raise my.malformed("an answer to a login", body)
 
     def _proof(self, plugin: str, scramble: bytes) -> bytes:
         """What shows the server that we know the password."""
@@ -160,7 +160,7 @@ class MysqlCheck:
                 )
             yield from packets.send(self.password.encode() + b"\0", self.password.encode())
         elif body != _CACHED:
-            raise my.malformed("answer to a login", body)
+            raise my.malformed("an answer to a login", body)
         return (yield from packets.next())
 
     # --- questions ---
@@ -216,7 +216,7 @@ def _switch(body: bytes) -> tuple[str, bytes]:
         raise CheckFailed(Reason.UNEXPECTED, "cannot log in the way the server asks for: passwords of MySQL 4.0")
     plugin, zero, scramble = body[1:].partition(b"\0")
     if not zero:
-        raise my.malformed("answer to a login", body)
+        raise my.malformed("an answer to a login", body)
     return shown(plugin), scramble.removesuffix(b"\0")
 
 

@@ -117,11 +117,11 @@ class Packets:
             raise CheckFailed(Reason.UNEXPECTED, "the query asks for a file of ours")
         count, at = number(body, 0)
         if at != len(body) or not 0 < count <= _MOST_COLUMNS:
-            raise malformed("number of columns", body)
+            raise malformed("a number of columns", body)
         for _ in range(count):
             yield from self.next()
         if not is_end(body := (yield from self.next())):
-            raise malformed("end of columns", body)
+            raise malformed("an end of columns", body)
         row: list[str | None] | None = None
         while not is_end(body := (yield from self.next())):
             self._left -= 0 if row is None else len(body) + 4
@@ -137,7 +137,7 @@ def greeting(body: bytes) -> Greeting:
         raise CheckFailed(Reason.PROTOCOL, f"not MySQL, or older than 3.21: protocol {body[0]}, want 10")
     version, zero, rest = body[1:].partition(b"\0")
     if not zero or len(rest) < 31:
-        raise malformed("greeting", body)
+        raise malformed("a greeting", body)
     low, _charset, _status, high, length = struct.unpack_from("<HBHHB", rest, 13)
     capabilities = low | high << 16
     if not capabilities & PROTOCOL_41 or not capabilities & SECURE_CONNECTION:
@@ -146,7 +146,7 @@ def greeting(body: bytes) -> Greeting:
     scramble = rest[4:12] + rest[31:end].removesuffix(b"\0")
     plugin = rest[end:].partition(b"\0")[0] if capabilities & PLUGIN_AUTH else b"mysql_native_password"
     if len(scramble) != 20:
-        raise malformed("greeting", body)
+        raise malformed("a greeting", body)
     return Greeting(shown(version.removeprefix(_MASK)), capabilities, scramble, shown(plugin))
 
 
@@ -172,13 +172,13 @@ def refusal(body: bytes) -> Refusal:
     if text[:1] == b"#":
         state, text = shown(text[1:6]), text[6:]
     if not code or not text:
-        raise malformed("error", body)
+        raise malformed("an error", body)
     return Refusal(code, state, words(text))
 
 
 def _status(body: bytes, at: int) -> int:
     if len(body) < at + 2:
-        raise malformed("result", body)
+        raise malformed("a result", body)
     return int.from_bytes(body[at : at + 2], "little")
 
 
@@ -198,11 +198,11 @@ def columns(body: bytes, count: int) -> list[str | None]:
             continue
         length, at = number(body, at)
         if at + length > len(body):
-            raise malformed("row", body)
+            raise malformed("a row", body)
         found.append(body[at : at + length].decode(errors="replace"))
         at += length
     if at != len(body):
-        raise malformed("row", body)
+        raise malformed("a row", body)
     return found
 
 
@@ -213,10 +213,10 @@ def number(body: bytes, at: int) -> tuple[int, int]:
         return first, at + 1
     size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first, 0)
     if not size or at + 1 + size > len(body):
-        raise malformed("length", body)
+        raise malformed("a length", body)
     return int.from_bytes(body[at + 1 : at + 1 + size], "little"), at + 1 + size
 
 
 def malformed(what: str, body: bytes) -> CheckFailed:
     """The failure of a server whose packet cannot be read."""
-    return CheckFailed(Reason.PROTOCOL, f"a {what} that cannot be read: {shown(body)!r}")
+    return CheckFailed(Reason.PROTOCOL, f"{what} that cannot be read: {shown(body)!r}")
