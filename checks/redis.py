@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from checks.rules import between, pattern, regex, want
@@ -31,7 +32,7 @@ _MOST = 65536
 
 _COUNT = re.compile(rb"-1|0|[1-9][0-9]{0,9}")
 _KINDS = frozenset((b"+", b":", b"$", b"*"))
-_ROLES = {"master": "master", "slave": "replica"}
+_ROLES: Mapping[str, str] = MappingProxyType({"master": "master", "slave": "replica"})
 
 
 def _key(text: str | None) -> str | None:

@@ -33,6 +33,7 @@ BUILT_IN = {
     "redis": "checks.redis:RedisCheck",
     "memcached": "checks.memcached:MemcachedCheck",
     "ntp": "checks.ntp:NtpCheck",
+    "mqtt": "checks.mqtt:MqttCheck",
     "ldap": "checks.ldap:LdapCheck",
     "radius": "checks.radius:RadiusCheck",
 }

@@ -16,6 +16,7 @@ NEEDED = {
     "ldap": {"user": "cn=joe"},
     "radius": {"secret": "s", "user": "joe"},
     "memcached": {"user": "joe"},
+    "mqtt": {"user": "joe"},
     "http": {"username": "joe"},
     "pgsql": {"user": "joe"},
     "mysql": {"user": "joe"},
