@@ -245,6 +245,7 @@ def _answer(reader: Reader, number: int, most: int) -> Generator[Step, Any, Answ
             return answer
         if answer.number != 0:
             raise CheckFailed(Reason.PROTOCOL, f"got {answer} to message {answer.number}, want one to {number}")
+        most -= _FRAMING + len(answer.body)
 
 
 def _leave() -> Generator[Step, Any, None]:

@@ -103,7 +103,10 @@ def test_tls_may_be_from_the_start_or_after_asking_for_it():
     assert passed(same_verdict_for_every_cut(later, lambda: [stream(*script)], length=20))
     player = Player([stream(*script)])
     player.play(later)
-    assert [step for step in player.steps if isinstance(step, Connect | StartTls)] == [Connect(speaks=True), StartTls(tls)]
+    assert [step for step in player.steps if isinstance(step, Connect | StartTls)] == [
+        Connect(speaks=True),
+        StartTls(tls),
+    ]
 
 
 def test_what_a_server_says_before_tls_does_not_count():
@@ -231,6 +234,8 @@ def test_a_server_that_says_it_disconnects_fails():
 def test_other_things_said_unasked_are_ignored():
     other = result(0, 0x78, 0, "news", ber.pack_text("1.2.3", 0x8A))
     assert passed(play(ROOT, stream(other + BOUND, other + entry() + other + DONE)))
+    endless = play(replace(ROOT, max_bytes=1024), stream(other * 200, BOUND))
+    assert (endless.reason, endless.detail) == (Reason.PROTOCOL, "answer is longer than 1024 bytes")
 
 
 @pytest.mark.parametrize(
