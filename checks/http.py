@@ -15,15 +15,18 @@ from typing import Any, ClassVar, Literal
 
 from checks.http_answer import Answer, NoAnswer, read_answer, read_status
 from checks.http_request import (
+    REDIRECTS,
     Request,
     authority,
+    basic,
     build,
-    credentials,
     followed,
     headers_rule,
     host_rule,
     method_rule,
     name_of,
+    next_method,
+    onward_url,
     path_rule,
     username_rule,
 )
@@ -44,7 +47,6 @@ from healthd.check import (
 )
 
 _STATUS: Mapping[int, str] = MappingProxyType({s.value: f"{s.value} {s.phrase}" for s in HTTPStatus})
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _STALE = frozenset((Reason.RESET, Reason.TLS))
 
 
@@ -83,6 +85,9 @@ class HttpCheck:
     redirects: int = option(
         0, "redirects to follow as long as they stay with the same scheme and host", rule=between(0, 20)
     )
+    redirect_away: Literal["fail", "pass"] = option(
+        "fail", "what a redirect to another scheme or host says of this server, which answered it"
+    )
     tls: Tls | None = option(None, "speak HTTPS")
     reuse: int = option(
         0,
@@ -96,6 +101,7 @@ class HttpCheck:
     _statuses: frozenset[int] = field(init=False, repr=False, compare=False)
     _expect: re.Pattern[bytes] | None = field(init=False, repr=False, compare=False)
     _reject: re.Pattern[bytes] | None = field(init=False, repr=False, compare=False)
+    _hidden: bytes = field(init=False, repr=False, compare=False)
     _brief: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,6 +111,7 @@ class HttpCheck:
         prepared = {
             "_connect": Connect(self.tls, name_of(self.host) if self.host else None, self.reuse, speaks=True),
             "_request": self._build(self.method, self.path),
+            "_hidden": b"" if self.username is None else basic(self.username, self.password or "").encode(),
             "_host": host.encode() if host else None,
             "_statuses": numbers(self.status, 100, 999),
             "_expect": None if self.expect is None else pattern(self.expect),
@@ -123,6 +130,8 @@ class HttpCheck:
             raise ValueError("the answer to HEAD has no body that expect or reject could match")
         if self.reuse and self.redirects:
             raise ValueError("reuse and redirects exclude each other")
+        if self.redirect_away == "pass" and (self.expect or self.reject or not self.redirects):
+            raise ValueError('redirect_away = "pass" needs redirects, and excludes expect and reject')
         if self.redirects and not self.path.startswith("/"):
             raise ValueError("redirects can only be followed from a path that begins with '/'")
         if self.path == "*" and self.method != "OPTIONS":
@@ -135,7 +144,7 @@ class HttpCheck:
         elif self.version == "1.0":
             fields["Connection"] = "keep-alive"
         if self.username is not None:
-            fields["Authorization"] = credentials(self.username, self.password or "")
+            fields["Authorization"] = f"Basic {basic(self.username, self.password or '')}"
         given = {name.lower() for name, _ in self.headers}
         pairs = [*((n, v) for n, v in fields.items() if n.lower() not in given), *self.headers]
         body = None if method == "GET" != self.method else self.body
@@ -149,11 +158,11 @@ class HttpCheck:
     def converse(self, target: Target) -> Conversation:
         """Ask, follow redirects that stay, and judge the answer."""
         host = self._host or authority(target, self.usual_port)
-        request = Send(self._request.to(host))
+        request = Send(self._request.to(host), self._hidden)
         if self._brief:
             yield self._connect
             yield request
-            return self._judge((yield from read_status()))
+            return self.judge((yield from read_status()))
         return (yield from self._follow(request, host.decode()))
 
     def _follow(self, request: Send, host: str) -> Conversation:
@@ -161,17 +170,24 @@ class HttpCheck:
         for left in range(self.redirects, -1, -1):
             answer = yield from self._ask(request, method)
             onward = followed(answer.location, path, self.tls is not None, host) if answer.location else None
-            if not left or onward is None or answer.status not in _REDIRECTS:
+            if not left or onward is None or answer.status not in REDIRECTS:
                 break
-            path, method = onward, _next_method(method, answer.status)
-            request = Send(self._build(method, path).to(host.encode()))
-        return self._judge(answer.status, answer)
+            path, method = onward, next_method(method, answer.status)
+            request = Send(self._build(method, path).to(host.encode()), self._hidden)
+        if self.redirect_away == "pass" and onward is None and self._leads_away(answer, path, host):
+            return f"{status_text(answer.status)} to {shown(answer.location.encode())}"
+        return self.judge(answer.status, answer)
+
+    def _leads_away(self, answer: Answer, path: str, host: str) -> bool:
+        """Whether an answer that cannot be followed here is a redirect to some other page of the web."""
+        here = f"{'https' if self.tls else 'http'}://{host}{path}"
+        return answer.status in REDIRECTS and bool(answer.location) and onward_url(here, answer.location) is not None
 
     def _ask(self, request: Send, method: str) -> Generator[Step, Any, Answer]:
         """One exchange; once more on a fresh connection if a kept one turns out to have been closed meanwhile."""
         connected: Connected = yield self._connect
         try:
-            answer = yield from self._exchange(request, method)
+            answer = yield from self.exchange(request, method)
             if not (connected.reused and answer.status == HTTPStatus.REQUEST_TIMEOUT):
                 return answer
         except CheckFailed as failure:
@@ -179,9 +195,10 @@ class HttpCheck:
             if not (connected.reused and stale):
                 raise
         yield Connect(self._connect.tls, self._connect.server_name, fresh=True, speaks=True)
-        return (yield from self._exchange(request, method))
+        return (yield from self.exchange(request, method))
 
-    def _exchange(self, request: Send, method: str) -> Generator[Step, Any, Answer]:
+    def exchange(self, request: Send, method: str) -> Generator[Step, Any, Answer]:
+        """Send a request of this method on the open stream, and read of the answer what the verdict needs."""
         yield request
         answer = Answer(self.max_body, method == "HEAD")
         try:
@@ -196,8 +213,9 @@ class HttpCheck:
         """Whether more than the headers is wanted: for the verdict, or to leave the connection clean."""
         return answer.status in self._statuses and bool(self._expect or self._reject or self.reuse)
 
-    def _judge(self, status: int, answer: Answer | None = None) -> str:
-        text = _STATUS.get(status) or str(status)
+    def judge(self, status: int, answer: Answer | None = None) -> str:
+        """Detail of an answer that is right; CheckFailed(UNEXPECTED) otherwise."""
+        text = status_text(status)
         if status not in self._statuses:
             to = f" to {shown(answer.location.encode())}" if answer and answer.location else ""
             raise CheckFailed(Reason.UNEXPECTED, f"got {text}{to}, want {', '.join(self.status)}")
@@ -209,15 +227,13 @@ class HttpCheck:
         return text
 
 
+def status_text(status: int) -> str:
+    """Number and name of a status."""
+    return _STATUS.get(status) or str(status)
+
+
 def _size(body: bytes | bytearray) -> str:
     return f"a body of {len(body)} bytes" if body else "an empty body"
-
-
-def _next_method(method: str, status: int) -> str:
-    """Method after a redirect (RFC 9110, 15.4): GET after 303, and after 301 and 302 to a POST."""
-    if status == HTTPStatus.SEE_OTHER and method != "HEAD":
-        return "GET"
-    return "GET" if method == "POST" and status in (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND) else method
 
 
 def _proxied(path: str) -> str | None:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from ipaddress import IPv6Address
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +18,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!-9;-~]+)(:\d{1,5})?")
 _PATH = re.compile(r"/[!-\"$-~]*")
 _PROXY_URL = re.compile(r"https?://[!-\"$-.0-~]+(/[!-\"$-~]*)?")
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _OURS = {"host": "the option `host`", "content-length": "the option `body`", "transfer-encoding": "nothing"}
 
 
@@ -36,6 +38,17 @@ def path_rule(text: str) -> str:
             "must begin with '/' (or be a whole http:// URL, for a proxy) and hold only visible ASCII characters, "
             f"others written as %XX, got {text!r}"
         )
+    return text
+
+
+def url_rule(text: str) -> str:
+    """A whole URL of HTTP (RFC 9110, 4.2) without a fragment or a user, as a request to a proxy has it."""
+    if not _PROXY_URL.fullmatch(text):
+        raise ValueError(
+            "must be a whole URL (http://... or https://...) of visible ASCII characters, others written as %XX, "
+            f"got {text!r}"
+        )
+    host_rule(url_parts(text)[1])
     return text
 
 
@@ -69,9 +82,9 @@ def username_rule(text: str | None) -> str | None:
     return one_line(text)
 
 
-def credentials(username: str, password: str) -> str:
-    """Value of an Authorization header for basic authentication, in UTF-8 (RFC 7617, 2.1)."""
-    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+def basic(username: str, password: str) -> str:
+    """What follows `Basic ` in the credentials of basic authentication, in UTF-8 (RFC 7617, 2.1)."""
+    return b64encode(f"{username}:{password}".encode()).decode()
 
 
 def authority(target: Target, default_port: int) -> bytes:
@@ -124,6 +137,29 @@ def followed(location: str, path: str, secure: bool, host: str) -> str | None:
     except ValueError:
         return None
     return onward if stays and _PATH.fullmatch(onward) else None
+
+
+def onward_url(url: str, location: str) -> str | None:
+    """The whole URL that a redirect leads to, None if it is none of HTTP's or could not be asked for."""
+    try:
+        joined = urljoin(url, location).partition("#")[0]
+        return url_rule(joined)
+    except ValueError:
+        return None
+
+
+def url_parts(url: str) -> tuple[bool, str, str]:
+    """Whether a URL that `url_rule` lets through is https, its authority, and its path and query."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return scheme == "https", authority, slash + path if slash else "/"
+
+
+def next_method(method: str, status: int) -> str:
+    """Method after a redirect (RFC 9110, 15.4): GET after 303, and after 301 and 302 to a POST."""
+    if status == HTTPStatus.SEE_OTHER and method != "HEAD":
+        return "GET"
+    return "GET" if method == "POST" and status in (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND) else method
 
 
 def _place(netloc: str, secure: bool) -> str:

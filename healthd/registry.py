@@ -15,6 +15,7 @@ from healthd.check import AsyncCheck, Check
 BUILT_IN = {
     "tcp": "checks.tcp:TcpCheck",
     "http": "checks.http:HttpCheck",
+    "http_proxy": "checks.http_proxy:HttpProxyCheck",
     "dns": "checks.dns:DnsCheck",
     "udp": "checks.udp:UdpCheck",
     "ping": "checks.ping:PingCheck",

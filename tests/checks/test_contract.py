@@ -21,6 +21,7 @@ TLS = Tls(server_name="a.example")
 SAMPLES: dict[str, dict[str, Any]] = {
     "tcp": {"send": b"a", "expect": "b+", "tls": TLS},
     "http": {"path": "/x", "status": ("2xx", "404"), "expect": "b+", "headers": (("A", "b"),), "tls": TLS},
+    "http_proxy": {"url": "https://a.example/x", "expect": "b+", "username": "joe", "password": "x", "tls": TLS},
     "dns": {"name": "www.example", "answers": ("192.0.2.1",), "tls": TLS},
     "udp": {"payload": b"a", "expect_hex": "XX", "reply": "optional"},
     "ping": {"size": 9, "count": 2},

@@ -13,6 +13,7 @@ from healthd.registry import check_class, names
 
 WORD = "xyzzy"
 NEEDED = {
+    "http_proxy": {"url": "http://a.example/", "username": "joe"},
     "ldap": {"user": "cn=joe"},
     "radius": {"secret": "s", "user": "joe"},
     "memcached": {"user": "joe"},
