@@ -102,7 +102,7 @@ class RadiusCheck:
     )
     message_authenticator: Literal["required", "optional"] = option(
         "required",
-        "whether an answer to an Access-Request over UDP must have one; optional is for servers from before CVE-2024-3596",
+        "whether an answer to an Access-Request over UDP must have one, as it must since CVE-2024-3596",
     )
     tls: Tls | None = option(None, "speak RADIUS over TLS (RadSec)")
 
@@ -144,12 +144,15 @@ class RadiusCheck:
         for name, text in self.attributes:
             yield radius_packet.named_attribute(name, text)
 
-    def _request(self) -> bytes:
-        """A fresh request."""
+    def _request(self) -> Send:
+        """A fresh request. Its proof of the password, which whoever knows the secret can read, is in no transcript."""
         code = radius_packet.STATUS_SERVER if self.user is None else radius_packet.ACCESS_REQUEST
         authenticator, identifier = os.urandom(_AUTHENTICATOR), os.urandom(1)[0]
-        proof = () if self.user is None else (self._proof(authenticator),)
-        return radius_packet.request(code, identifier, authenticator, (*self._fixed, *proof), self.secret.encode())
+        proof = b"" if self.user is None else self._proof(authenticator)
+        attributes = (*self._fixed, proof)
+        return Send(
+            radius_packet.request(code, identifier, authenticator, attributes, self.secret.encode()), hide=proof
+        )
 
     def _proof(self, authenticator: bytes) -> bytes:
         password = self.password.encode()
@@ -182,17 +185,17 @@ class RadiusCheck:
         """
         return self.message_authenticator == "required" and self.user is not None
 
-    def _over_udp(self, asked: bytes) -> Generator[Step, Any, Answer]:
+    def _over_udp(self, asked: Send) -> Generator[Step, Any, Answer]:
         """The first answer that can be believed.
 
         Others may be anybody's, so that they cannot be held against the server while it still may answer.
         """
         yield _MEDIUM
-        yield Send(asked)
+        yield asked
         doubt: PacketError | None = None
         while (data := (yield _ANSWER)) is not None:
             try:
-                return radius_packet.verified(data, asked, self.secret.encode())
+                return radius_packet.verified(data, asked.data, self.secret.encode())
             except PacketError as error:
                 doubt = error
         if doubt is not None:
@@ -200,9 +203,9 @@ class RadiusCheck:
         hint = "servers are silent, too, where they do not know us or have another secret for us"
         raise CheckFailed(Reason.TIMEOUT, f"no answer; {hint}")
 
-    def _over_tls(self, asked: bytes, tls: Tls) -> Generator[Step, Any, Answer]:
+    def _over_tls(self, asked: Send, tls: Tls) -> Generator[Step, Any, Answer]:
         yield Connect(tls, speaks=True)
-        yield Send(asked)
+        yield asked
         reader = Reader(radius_packet.MOST)
         start = yield from reader.exactly(4)
         length = int.from_bytes(start[2:], "big")
@@ -210,7 +213,7 @@ class RadiusCheck:
             raise CheckFailed(Reason.PROTOCOL, f"answer says it is {length} bytes long")
         rest = yield from reader.exactly(length - len(start))
         try:
-            return radius_packet.verified(start + rest, asked, self.secret.encode())
+            return radius_packet.verified(start + rest, asked.data, self.secret.encode())
         except PacketError as error:
             raise CheckFailed(Reason.PROTOCOL, f"answer cannot be believed: {error}") from None
 
