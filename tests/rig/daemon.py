@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,23 @@ def service(name: str, lines: str, check: str, reals: Iterable[str]) -> str:
 
 
 class Daemon:
-    """`healthd run` on files of its own. Not started until `start`."""
+    """`healthd run` on files of its own. Not started until `start`. around: the command line that starts it, if any."""
 
     def __init__(
-        self, director: Namespace, directory: Path, *, more: str = "", table: str = "", resync: int = 15
+        self,
+        director: Namespace,
+        directory: Path,
+        *,
+        more: str = "",
+        table: str = "",
+        resync: int = 15,
+        around: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.output = directory / "output"
         self.socket = directory / "control.sock"
         self._director = director
+        self._around = tuple(around)
         self._process: subprocess.Popen[bytes] | None = None
         (directory / "services.d").mkdir(parents=True)
         settings = SETTINGS.format(here=directory, resync=resync, more=more, table=table, pace=PACE)
@@ -101,7 +109,7 @@ class Daemon:
         assert self._process is None
         with self.output.open("ab") as output:
             self._process = self._director.popen(
-                [sys.executable, "-m", "healthd", "run", "-c", str(self.directory)],
+                [*self._around, sys.executable, "-m", "healthd", "run", "-c", str(self.directory)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
