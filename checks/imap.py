@@ -13,22 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from checks import sasl
-from checks.lines import Lines, greeting_pattern, match_greeting, needs_user, offers, require, wanted_rule
+from checks.lines import Lines, filled, greeting_pattern, match_greeting, needs_user, offers, require, told, wanted_rule
 from checks.rules import exclusive, one_line, regex
 from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Step, Target, Tls, option, shown
 
 _STATUS = re.compile(rb"\* (OK|PREAUTH|BYE|NO|BAD)(?: .*)?", re.DOTALL | re.IGNORECASE)
 _TAGGED = re.compile(rb"(h[0-9]+) (OK|NO|BAD)(?: .*)?", re.DOTALL | re.IGNORECASE)
 _CAPABILITY = re.compile(rb"\* CAPABILITY (.*)", re.DOTALL | re.IGNORECASE)
+_CODE = re.compile(rb"\A(\* [A-Za-z]+) \[[^\]]*\]")  # for programs, and often long
 _LITERAL = re.compile(rb"\{([0-9]{1,9})\}\Z")
 _QUOTABLE = re.compile(r"[ -~]*")
 _SHIFTED = re.compile(r"&|[^ -~]+")
-
-
-def _nonempty(text: str | None) -> str | None:
-    if text == "":
-        raise ValueError("must not be empty")
-    return one_line(text)
 
 
 class _Talk(Lines):
@@ -74,7 +69,7 @@ class _Talk(Lines):
         while (line := (yield from self._response())).startswith(b"* "):
             said.append(line)
         if self._status(line) != b"OK":
-            raise CheckFailed(Reason.UNEXPECTED, f"got {shown(line)!r}, want OK")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want OK")
         return said
 
     def challenge(self) -> Generator[Step, Any, bytes]:
@@ -82,14 +77,14 @@ class _Talk(Lines):
         while not (line := (yield from self._response())).startswith(b"+"):
             if not line.startswith(b"* "):
                 self._status(line)
-                raise CheckFailed(Reason.UNEXPECTED, f"got {shown(line)!r}, want +")
+                raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want +")
         return line[1:]
 
     def _status(self, line: bytes) -> bytes:
         """OK, NO or BAD of a line that answers the last command. CheckFailed(PROTOCOL) if it is no such line."""
         match = _TAGGED.fullmatch(line)
         if match is None or match[1] != self.tag:
-            raise CheckFailed(Reason.PROTOCOL, f"got {shown(line)!r}, which is no answer to {self.tag.decode()}")
+            raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no answer to {self.tag.decode()}")
         return match[2].upper()
 
     def _response(self) -> Generator[Step, Any, bytes]:
@@ -97,7 +92,7 @@ class _Talk(Lines):
         response = rest = yield from self.line()
         status = _STATUS.fullmatch(response)
         if status is not None and status[1].upper() == b"BYE":
-            raise CheckFailed(Reason.UNEXPECTED, f"got {shown(response)!r}")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(response)}'")
         if status is not None or not response.startswith(b"* "):
             return response
         while match := _LITERAL.search(rest):
@@ -111,6 +106,7 @@ class _Talk(Lines):
 class ImapCheck:
     """A greeting of OK or PREAUTH and an answer to CAPABILITY.
 
+    A login shows that the server knows its users; only opening a mailbox shows that it has their mail, too.
     `starttls` is never silently given up. A password goes out without TLS, if there is none. A server whose greeting is
     PREAUTH lets nobody log in or begin TLS; it fails where that is asked for.
     """
@@ -125,7 +121,7 @@ class ImapCheck:
         'what the server must be able to do, such as "IDLE" or "AUTH=PLAIN", asked before the login',
         rule=wanted_rule,
     )
-    user: str | None = option(None, "user to log in as; default: no login", rule=one_line)
+    user: str | None = option(None, "user to log in as; default: no login", rule=filled)
     password: str = option("", "password to log in with", rule=one_line, secret=True)
     auth: Literal["auto", "plain", "login", "cram-md5"] = option(
         "auto",
@@ -133,7 +129,7 @@ class ImapCheck:
         " not show the password",
     )
     mailbox: str | None = option(
-        None, 'mailbox to open for reading (EXAMINE) once logged in, such as "INBOX"', rule=_nonempty
+        None, 'mailbox to open for reading (EXAMINE) once logged in, such as "INBOX"', rule=filled
     )
 
     _expect: re.Pattern[bytes] | None = field(init=False, repr=False, compare=False)
@@ -152,7 +148,7 @@ class ImapCheck:
     def converse(self, target: Target) -> Conversation:
         """Read the greeting, secure, ask for capabilities, log in, open the mailbox, and leave."""
         connected: Connected = yield Connect(self.tls)
-        talk, facts, done = _Talk(), connected.tls, ""
+        talk, facts, done = _Talk(), connected.tls, []
         greeting = yield from self._greeting(talk)
         offered = yield from _capabilities(talk)
         if self.starttls is not None:
@@ -162,12 +158,12 @@ class ImapCheck:
             offered = yield from _capabilities(talk)
         require(self.capabilities, offered)
         if self.user is not None:
-            done += f", logged in by {(yield from self._log_in(talk, self.user, offered, facts is not None))}"
+            done.append(f"logged in by {(yield from self._log_in(talk, self.user, offered, facts is not None))}")
         if self.mailbox is not None:
             yield from talk.ask(b"EXAMINE", _modified_utf7(self.mailbox))
-            done += ", mailbox is there"
+            done.append("mailbox is there")
         yield from talk.leave(talk.new_tag() + b" LOGOUT")
-        return f"{shown(greeting)}{f', {facts.version}' if facts else ''}{done}"
+        return told(shown(_CODE.sub(rb"\1", greeting)), facts, done)
 
     def _greeting(self, talk: _Talk) -> Generator[Step, Any, bytes]:
         greeting = yield from talk.line()
@@ -178,11 +174,11 @@ class ImapCheck:
             case b"PREAUTH" if self.starttls is None and self.user is None:
                 pass
             case b"PREAUTH":
-                raise CheckFailed(Reason.UNEXPECTED, f"got {shown(greeting)!r}, which rules out a login and STARTTLS")
+                raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(greeting)}', which rules out a login and STARTTLS")
             case b"BYE":
-                raise CheckFailed(Reason.UNEXPECTED, f"got {shown(greeting)!r}, want '* OK'")
+                raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(greeting)}', want '* OK'")
             case _:
-                raise CheckFailed(Reason.PROTOCOL, f"got {shown(greeting)!r}, which is no greeting of IMAP")
+                raise CheckFailed(Reason.PROTOCOL, f"got '{shown(greeting)}', which is no greeting of IMAP")
         match_greeting(self._expect, greeting)
         return greeting
 
@@ -205,7 +201,7 @@ def _capabilities(talk: _Talk) -> Generator[Step, Any, frozenset[str]]:
     found = [match[1] for line in (yield from talk.ask(b"CAPABILITY")) if (match := _CAPABILITY.fullmatch(line))]
     offered = offers(b" ".join(found).split())
     if not any(one.startswith("IMAP4") for one in offered):
-        raise CheckFailed(Reason.PROTOCOL, f"has no capability of IMAP4: got {shown(b' '.join(found))!r}")
+        raise CheckFailed(Reason.PROTOCOL, f"has no capability of IMAP4: got '{shown(b' '.join(found))}'")
     return offered
 
 

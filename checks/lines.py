@@ -82,6 +82,13 @@ def require(wanted: Iterable[str], offered: frozenset[str]) -> None:
         raise CheckFailed(Reason.UNEXPECTED, f"does not offer {', '.join(missing)}")
 
 
+def filled(text: str | None) -> str | None:
+    """A rule for a name in one line that is not empty; None is left alone."""
+    if text == "":
+        raise ValueError("must not be empty")
+    return one_line(text)
+
+
 def wanted_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
     """A rule for an option that lists what a server must offer."""
     for text in texts:
@@ -95,6 +102,11 @@ def match_greeting(expect: re.Pattern[bytes] | None, greeting: bytes) -> None:
     """CheckFailed(UNEXPECTED) unless the greeting matches, if it has to."""
     if expect is not None:
         want(expect.search(greeting) is not None, greeting, expect=expect.pattern.decode())
+
+
+def told(greeting: str, facts: TlsFacts | None, done: Iterable[str]) -> str:
+    """What people read of a server that passed."""
+    return ", ".join((greeting, *([facts.version] if facts else []), *done))
 
 
 def greeting_pattern(expect: str | None) -> re.Pattern[bytes] | None:

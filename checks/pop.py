@@ -1,4 +1,4 @@
-"""pop: a server of POP3 greets, and as far as asked for tells what it can do, speaks TLS and lets us in.
+"""pop: a server of POP3 greets, and as far as asked for tells what it can do, speaks TLS and opens a mailbox.
 
 RFC 1939, CAPA of RFC 2449, STLS of RFC 2595, AUTH of RFC 5034; over TLS on port 995 by RFC 8314.
 """
@@ -12,12 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from checks import sasl
-from checks.lines import Lines, greeting_pattern, match_greeting, needs_user, offers, require, wanted_rule, words_after
+from checks.lines import (
+    Lines,
+    filled,
+    greeting_pattern,
+    match_greeting,
+    needs_user,
+    offers,
+    require,
+    told,
+    wanted_rule,
+    words_after,
+)
 from checks.rules import exclusive, one_line, regex
 from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Step, Target, Tls, option, shown
 
 _OK = re.compile(rb"\+OK(?:[ \t].*)?", re.DOTALL)
 _NOT_OK = re.compile(rb"-ERR(?:[ \t].*)?", re.DOTALL)
+_STAT = re.compile(rb"\+OK [0-9]+ [0-9]+(?: .*)?", re.DOTALL)
 _CHALLENGE = re.compile(rb"\+(?: (.*))?", re.DOTALL)
 _STAMP = re.compile(rb"<[!-;=?-~]+@[!-;=?-~]+>")  # nothing else may be hashed (CVE-2007-1558)
 
@@ -43,8 +55,8 @@ class _Talk(Lines):
         if wanted.fullmatch(line):
             return line
         if _NOT_OK.fullmatch(line):
-            raise CheckFailed(Reason.UNEXPECTED, f"got {shown(line)!r}, want {want!r}")
-        raise CheckFailed(Reason.PROTOCOL, f"got {shown(line)!r}, which is no answer of POP3")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want '{want}'")
+        raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no answer of POP3")
 
     def ask(self, command: bytes, hide: bytes = b"") -> Generator[Step, Any, bytes]:
         """Send a command and wait for its status."""
@@ -68,8 +80,9 @@ class _Talk(Lines):
 class PopCheck:
     """A greeting of +OK and an answer to CAPA, which may be that the server does not know CAPA.
 
-    `starttls` is never silently given up. A password goes out without TLS, if there is none. A login locks the mailbox
-    for as long as it takes, so take one that nobody else reads.
+    A login is followed by STAT, because servers let people in whose mailbox they then cannot open. It locks the mailbox
+    for as long as it takes, so take one that nobody else reads. `starttls` is never silently given up. A password goes
+    out without TLS, if there is none.
     """
 
     kind: ClassVar[str] = "pop"
@@ -82,7 +95,7 @@ class PopCheck:
         'what the server must be able to do, such as "UIDL" or "SASL PLAIN", asked before the login',
         rule=wanted_rule,
     )
-    user: str | None = option(None, "user to log in as; default: no login", rule=one_line)
+    user: str | None = option(None, "user to log in as; default: no login", rule=filled)
     password: str = option("", "password to log in with", rule=one_line, secret=True)
     auth: Literal["auto", "user", "apop", "plain", "cram-md5"] = option(
         "auto",
@@ -106,7 +119,7 @@ class PopCheck:
     def converse(self, target: Target) -> Conversation:
         """Read the greeting, ask for capabilities, secure, log in, and leave."""
         connected: Connected = yield Connect(self.tls)
-        talk, facts, done = _Talk(), connected.tls, ""
+        talk, facts, done = _Talk(), connected.tls, []
         greeting = yield from talk.status()
         match_greeting(self._expect, greeting)
         offered = yield from talk.capabilities()
@@ -119,9 +132,10 @@ class PopCheck:
         if self.user is not None:
             way = self._way(offered, facts is not None)
             yield from self._log_in(talk, way, self.user, greeting)
-            done = f", logged in by {way}"
+            yield from self._look(talk)
+            done.append(f"logged in by {way}")
         yield from talk.leave(b"QUIT")
-        return f"{shown(greeting)}{f', {facts.version}' if facts else ''}{done}"
+        return told(shown(greeting), facts, done)
 
     def _way(self, offered: frozenset[str] | None, encrypted: bool) -> str:
         """How to log in. A server that does not know CAPA may know USER; nor does CAPA tell of APOP."""
@@ -143,10 +157,16 @@ class PopCheck:
                 yield from sasl.exchange(talk, b"AUTH", sasl.login(way, user, self.password), at_once=False)
                 yield from talk.status()
 
+    def _look(self, talk: _Talk) -> Generator[Step, Any, None]:
+        """Ask for the size of the mailbox: some servers say +OK to a login before they have found out it is gone."""
+        line = yield from talk.ask(b"STAT")
+        if _STAT.fullmatch(line) is None:
+            raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no answer to STAT")
+
 
 def _apop(greeting: bytes, password: bytes) -> bytes:
     """The digest of the greeting's stamp and the password (RFC 1939, 7)."""
     stamp = _STAMP.search(greeting)
     if stamp is None:
-        raise CheckFailed(Reason.UNEXPECTED, f"got {shown(greeting)!r}, want a time stamp in it for APOP")
+        raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(greeting)}', want a time stamp in it for APOP")
     return hashlib.md5(stamp[0] + password, usedforsecurity=False).hexdigest().encode()

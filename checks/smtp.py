@@ -12,11 +12,22 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from checks import sasl
-from checks.lines import Lines, greeting_pattern, match_greeting, needs_user, offers, require, wanted_rule, words_after
+from checks.lines import (
+    Lines,
+    filled,
+    greeting_pattern,
+    match_greeting,
+    needs_user,
+    offers,
+    require,
+    told,
+    wanted_rule,
+    words_after,
+)
 from checks.rules import exclusive, one_line, regex
 from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Step, Target, Tls, option, shown
 
-_REPLY = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
+_REPLY = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _NO_EHLO = (500, 501, 502, 504, 550)  # what a server says to EHLO that knows HELO only (RFC 5321, 3.2 and 4.1.1.1)
 _HELLO = re.compile(r"[A-Za-z0-9._-]+|\[[A-Za-z0-9.:-]+\]")
 _PATH = re.compile(r"[!-;=?-~]*")
@@ -42,7 +53,7 @@ def _somebody(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """code: 200 to 559. lines: the texts after it."""
+    """code: 200 to 599. lines: the texts after it."""
 
     code: int
     lines: tuple[bytes, ...]
@@ -64,7 +75,7 @@ class _Talk(Lines):
             line = yield from self.line()
             match = _REPLY.fullmatch(line)
             if match is None or match[1] != (code or match[1]):
-                raise CheckFailed(Reason.PROTOCOL, f"got {shown(line)!r}, which is no reply of SMTP")
+                raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no reply of SMTP")
             code, more = match[1], match[2] == b"-"
             lines.append(match[3] or b"")
         return _Reply(int(code), tuple(lines))
@@ -105,7 +116,7 @@ class SmtpCheck:
         'what the answer to EHLO must offer, such as "SIZE" or "AUTH PLAIN", with TLS if there is any',
         rule=wanted_rule,
     )
-    user: str | None = option(None, "user to log in as; default: no login", rule=one_line)
+    user: str | None = option(None, "user to log in as; default: no login", rule=filled)
     password: str = option("", "password to log in with", rule=one_line, secret=True)
     auth: Literal["auto", "plain", "login", "cram-md5"] = option(
         "auto", "how to log in; auto: the best that is offered, without TLS rather one that does not show the password"
@@ -131,7 +142,7 @@ class SmtpCheck:
     def converse(self, target: Target) -> Conversation:
         """Greet, secure, log in, ask for the recipient, and leave."""
         connected: Connected = yield Connect(self.tls)
-        talk, facts, done = _Talk(), connected.tls, ""
+        talk, facts, done = _Talk(), connected.tls, []
         greeting = yield from talk.wait_for(220)
         match_greeting(self._expect, b"\n".join(greeting.lines))
         offered = yield from self._greet(talk)
@@ -146,13 +157,13 @@ class SmtpCheck:
             login = sasl.login(mechanism, self.user, self.password)
             yield from sasl.exchange(talk, b"AUTH", login, at_once=True)
             yield from talk.wait_for(235)
-            done += f", logged in by {mechanism}"
+            done.append(f"logged in by {mechanism}")
         if self.recipient is not None:
             yield from talk.ask(f"MAIL FROM:<{self.sender or ''}>", 250)
             yield from talk.ask(f"RCPT TO:<{self.recipient}>", 250, 251, 252)
-            done += ", recipient is taken"
+            done.append("recipient is taken")
         yield from talk.leave(b"QUIT")
-        return f"{greeting}{f', {facts.version}' if facts else ''}{done}"
+        return told(str(greeting), facts, done)
 
     def _greet(self, talk: _Talk) -> Generator[Step, Any, frozenset[str]]:
         """What the server offers: nothing, if it knows only HELO."""

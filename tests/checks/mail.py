@@ -36,6 +36,7 @@ ANSWERS: Mapping[str, Mapping[bytes, bytes]] = {
         b"STLS": b"+OK go\r\n",
         b"USER": b"+OK go on\r\n",
         b"PASS": b"+OK in\r\n",
+        b"STAT": b"+OK 0 0\r\n",
         b"QUIT": b"+OK bye\r\n",
     },
 }
@@ -73,8 +74,8 @@ def mail_server(
     def talk(connection: socket.socket) -> None:
         while line := line_of(connection):
             words = line.split()
-            tag = words.pop(0) if kind == "imap" else b""
-            word = words[0].upper()
+            tag = words.pop(0) if kind == "imap" and words else b""
+            word = words[0].upper() if words else b""
             answer = answers.get(word, UNKNOWN[kind])
             begins = context is not None and word == BEGIN_TLS[kind]
             say(connection, (answer % {b"tag": tag}) + (after_go if begins else b""))

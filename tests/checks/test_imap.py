@@ -62,6 +62,11 @@ def test_a_server_that_is_gone_before_the_good_bye_has_passed():
         talk.throw(RESET)
 
 
+def test_what_is_told_of_a_greeting_is_what_is_for_people():
+    greeting = b"* OK [CAPABILITY IMAP4rev1 STARTTLS] hello [there]\r\n"
+    assert play(ImapCheck(), stream(greeting, able(b""))).detail == "* OK hello [there]"
+
+
 @pytest.mark.parametrize("greeting", [b"* OK\r\n", b"* ok Dovecot {5}\r\n", b"* PREAUTH come in\r\n", b"* OK a\n"])
 def test_greetings_that_are_welcomes(greeting: bytes):
     assert passed(every_cut(ImapCheck(), greeting, able(b"")))
@@ -348,6 +353,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], text
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("user", ""),
         ("user", "joe\r\nh9 LOGOUT"),
         ("password", "a\nb"),
         ("mailbox", "a\r\n"),

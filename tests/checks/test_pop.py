@@ -33,7 +33,7 @@ from tests.checks.harness import (
 from tests.checks.mail import SECURED, as_shown
 
 GREETING = b"+OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>\r\n"
-CAPA, QUIT = Sent(b"CAPA\r\n"), Sent(b"QUIT\r\n")
+CAPA, STAT, QUIT = Sent(b"CAPA\r\n"), Sent(b"STAT\r\n"), Sent(b"QUIT\r\n")
 UNKNOWN = b"-ERR what?\r\n"
 JOE = PopCheck(user="joe", password="s3cret")
 CHALLENGE = b64encode(b"<1896.697170952@postoffice.reston.mci.net>")
@@ -202,18 +202,33 @@ def test_what_is_said_before_tls_begins_is_not_taken_for_what_is_said_within():
 )
 def test_it_logs_in_in_each_way(check: PopCheck, offered: bytes, talk: tuple[Item, ...]):
     script = (GREETING, CAPA, offered, *talk)
-    verdict = every_cut(check, *script, b"+OK 3 messages\r\n", QUIT)
+    verdict = every_cut(check, *script, b"+OK 3 messages\r\n", STAT, b"+OK 3 120\r\n", QUIT)
     assert passed(verdict)
-    assert "> , logged in by" not in verdict.detail
     assert ">, logged in by " in verdict.detail
     refused = every_cut(check, *script, b"-ERR [AUTH] wrong\r\n")
     assert refused == Verdict(Outcome.FAIL, Reason.UNEXPECTED, "got '-ERR [AUTH] wrong', want '+OK'")
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"-ERR [SYS/TEMP] no disk\r\n", Reason.UNEXPECTED),
+        (b"+OK\r\n", Reason.PROTOCOL),
+        (b"+OK many\r\n", Reason.PROTOCOL),
+        (b"+OK 3\r\n", Reason.PROTOCOL),
+    ],
+)
+def test_a_mailbox_that_cannot_be_opened_after_the_login_fails(answer: bytes, reason: Reason):
+    verdict = every_cut(
+        JOE, GREETING, able(b"USER"), Sent(CAPA.data + b"USER joe\r\n"), b"+OK\r\n", b"+OK in\r\n", answer
+    )
+    assert failed(verdict, reason)
+
+
 @pytest.mark.parametrize("auth", ["user", "apop", "plain", "cram-md5"])
 def test_a_transcript_shows_nothing_of_a_password(auth: str):
     answers = {"user": [b"+OK\r\n"], "apop": [], "plain": [b"+ \r\n"], "cram-md5": [b"+ " + CHALLENGE + b"\r\n"]}[auth]
-    player = Player([stream(GREETING, able(b"USER", b"SASL PLAIN CRAM-MD5"), *answers, b"+OK in\r\n")])
+    player = Player([stream(GREETING, able(b"USER", b"SASL PLAIN CRAM-MD5"), *answers, b"+OK in\r\n", b"+OK 0 0\r\n")])
     assert passed(player.play(PopCheck(user="tim", password="tanstaaf", auth=auth)))
     sent = as_shown(player.steps)
     assert b"***" in sent
@@ -277,7 +292,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], text
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("user", "joe\r\nDELE 1"), ("password", "a\nDELE 1"), ("capabilities", ("\t",))]
+    ("name", "value"), [("user", ""), ("user", "joe\r\nDELE 1"), ("password", "a\nDELE 1"), ("capabilities", ("\t",))]
 )
 def test_no_value_can_be_a_command(name: str, value: object):
     rule = next(f for f in PopCheck.__dataclass_fields__.values() if f.name == name).metadata["rule"]

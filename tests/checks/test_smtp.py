@@ -334,6 +334,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], text
         ("recipient", "a> b"),
         ("recipient", ""),
         ("sender", "jö@example.net"),
+        ("user", ""),
         ("user", "joe\r\nQUIT"),
         ("password", "a\nb"),
         ("capabilities", ("",)),
