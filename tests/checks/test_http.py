@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.http import HttpCheck
-from healthd.check import CheckFailed, Connect, Reason, Tls
+from healthd.check import CheckFailed, Connect, Reason, Send, Tls
 from tests.checks.harness import (
     END,
     RESET,
@@ -236,6 +236,44 @@ def test_a_refused_connection_is_told_as_it_is():
     assert failed(play(HttpCheck(), Channel([], CheckFailed(Reason.REFUSED, "refused"))), Reason.REFUSED)
 
 
+@pytest.mark.parametrize(
+    ("location", "leads_away"),
+    [
+        ("https://192.0.2.11/", True),
+        ("http://other.example/x", True),
+        ("//other.example:8080", True),
+        ("http://192.0.2.11:81/", True),
+        ("ftp://other.example/", False),
+        ("http://[", False),
+        ("mailto:joe", False),
+    ],
+)
+def test_a_redirect_that_leads_away_passes_only_if_that_is_asked_for(location: str, leads_away: bool):
+    answer = f"HTTP/1.1 301 Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+    assert failed(every_cut(HttpCheck(redirects=7), answer), Reason.UNEXPECTED)
+    verdict = every_cut(HttpCheck(redirects=7, redirect_away="pass"), answer)
+    assert passed(verdict) == leads_away
+    if leads_away:
+        assert verdict.detail == f"301 Moved Permanently to {location}"
+
+
+def test_a_redirect_that_stays_is_followed_to_its_end_also_where_others_may_lead_away():
+    check = HttpCheck(redirects=2, redirect_away="pass")
+    stay, nowhere = b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", b"HTTP/1.1 302 Found\r\n\r\n"
+    assert passed(play(check, stream(stay), stream(OK)))
+    assert failed(play(check, stream(stay), stream(stay), stream(stay)), Reason.UNEXPECTED)
+    assert failed(play(check, stream(nowhere)), Reason.UNEXPECTED)
+    assert failed(play(check, stream(b"HTTP/1.1 404 No\r\nLocation: http://a/\r\n\r\n")), Reason.UNEXPECTED)
+
+
+def test_no_transcript_shows_the_password():
+    player = Player([stream(OK)])
+    player.play(HttpCheck(username="joe", password="p:ss"))
+    (step,) = (step for step in player.steps if isinstance(step, Send))
+    assert step.hide == b"am9lOnA6c3M="
+    assert step.hide in step.data
+
+
 def test_equal_checks_are_equal_and_can_be_sent_to_another_process():
     check = HttpCheck(expect="a+", tls=Tls(), headers=(("A", "b"),))
     again = pickle.loads(pickle.dumps(check))
@@ -256,6 +294,8 @@ def test_equal_checks_are_equal_and_can_be_sent_to_another_process():
         ({"status": ("2x",)}, "neither a number nor a range"),
         ({"status": ("299-200",)}, "not within 100-999"),
         ({"path": "http://p/x", "redirects": 1}, "begins with '/'"),
+        ({"redirect_away": "pass"}, "needs redirects"),
+        ({"redirect_away": "pass", "redirects": 1, "expect": "x"}, "excludes expect"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: dict[str, object], text: str):

@@ -78,6 +78,23 @@ async def test_redirects_are_followed_as_far_as_asked(nginx: Nginx):
     assert "302" in (await asked(HttpCheck(path="/round", redirects=3), nginx.http)).detail
     away = await asked(HttpCheck(path="/away", redirects=3), nginx.http)
     assert away.detail == "got 302 Found to https://elsewhere.test/, want 200-299"
+    leaves = HttpCheck(path="/away", redirects=7, redirect_away="pass")
+    assert (await asked(leaves, nginx.http)).detail == "302 Found to https://elsewhere.test/"
+    assert (await asked(replace(leaves, path="/round"), nginx.http)).outcome is Outcome.FAIL
+    assert (await asked(replace(leaves, path="/old"), nginx.http)).detail == "200 OK"
+
+
+@pytest.mark.parametrize("family", [0, 1])
+async def test_https_of_ldirectord_is_the_chain_without_the_name(nginx: Nginx, family: int):
+    chain = Tls(ca_file=nginx.certified.tls.ca_file, verify_name=False)
+    check = HttpCheck(path="/healthz", host="virtual.test", expect="alive", redirects=7, tls=chain)
+    assert (await asked(check, nginx.https, family)).outcome is Outcome.PASS
+    assert (await asked(replace(check, tls=replace(chain, verify_name=True)), nginx.https, family)).reason is Reason.TLS
+    unknown = await asked(replace(check, tls=Tls(verify_name=False)), nginx.https, family)
+    assert (unknown.outcome, unknown.reason) == (Outcome.FAIL, Reason.TLS)
+    assert (await asked(replace(check, method="HEAD", expect=None), nginx.https, family)).outcome is Outcome.PASS
+    named = replace(check, path="/agent", expect=r"\|virtual\.test\|GET\|")
+    assert (await asked(named, nginx.https, family)).outcome is Outcome.PASS
 
 
 async def test_certificates_are_verified_unless_told_otherwise(nginx: Nginx):
