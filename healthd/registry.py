@@ -35,6 +35,7 @@ BUILT_IN = {
     "memcached": "checks.memcached:MemcachedCheck",
     "ntp": "checks.ntp:NtpCheck",
     "mqtt": "checks.mqtt:MqttCheck",
+    "grpc": "checks.grpc:GrpcCheck",
     "ldap": "checks.ldap:LdapCheck",
     "radius": "checks.radius:RadiusCheck",
 }

@@ -105,6 +105,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("healthd.api",),
     "asyncpg": ("checks.pgsql",),
     "dns": ("checks.dns",),
+    "h2": ("checks.grpc_call",),
     "httptools": ("checks.http_answer",),
     "pyroute2": ("healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
     "tomli": ("healthd.config",),

@@ -38,6 +38,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ftp": {"file": "a", "expect": "b+", "starttls": TLS},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},
     "memcached": {"stats": (("a", "b+"),), "key": "c", "expect": "d", "tls": TLS},
+    "grpc": {"service": "a", "authority": "a.example:1", "tls": TLS},
     "mqtt": {"version": "5.0", "client_id": "a", "topic": "b/#", "expect": "c", "tls": TLS},
     "ntp": {"max_stratum": 3, "max_distance": 0.5},
     "redis": {"key": "a", "expect": "b+", "max_lag": 3, "tls": TLS},
