@@ -28,13 +28,18 @@ from healthd.check import (
     shown,
 )
 
-_DEFAULT_ARGS = ("{virtual}", "{virtual_port}", "{address}", "{port}")
+DEFAULT_ARGS = ("{virtual}", "{virtual_port}", "{address}", "{port}")
+ARGS_DOC = (
+    "its arguments; {virtual} (address or mark), {virtual_port}, {address} (of the real server), {host} (the same "
+    "without brackets), {port} and {service} are filled in"
+)
 _PLACES = frozenset(("service", "virtual", "virtual_port", "address", "host", "port"))
 _WEIGHT = re.compile(r"(?:^|\s)weight=(-?\d+)(?=\s|$)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def _command(text: str) -> str:
+def command_rule(text: str) -> str:
+    """The absolute path of a file."""
     if not text.startswith("/"):
         raise ValueError(f"must be an absolute path (one that begins with '/'), got {text!r}")
     return _no_null(text)
@@ -46,7 +51,8 @@ def _no_null(text: str) -> str:
     return text
 
 
-def _args(texts: tuple[str, ...]) -> tuple[str, ...]:
+def args_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Arguments whose places in braces are known ones."""
     for text in texts:
         for name in _places(_no_null(text)):
             if name not in _PLACES:
@@ -67,7 +73,8 @@ def _places(text: str) -> list[str]:
     ]
 
 
-def _env(table: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def env_rule(table: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Variables that are not healthd's own."""
     for name, value in table:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a variable")
@@ -77,7 +84,8 @@ def _env(table: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return table
 
 
-def _user(text: str | None) -> str | None:
+def user_rule(text: str | None) -> str | None:
+    """The name of a user."""
     if text == "":
         raise ValueError("must not be empty")
     return one_line(text)
@@ -96,15 +104,14 @@ class ScriptCheck:
     kind: ClassVar[str] = "script"
     needs_port: ClassVar[bool] = False
 
-    command: str = option(REQUIRED, "path of the program", rule=_command, file="execute")
+    command: str = option(REQUIRED, "path of the program", rule=command_rule, file="execute")
     args: tuple[str, ...] = option(
-        _DEFAULT_ARGS,
-        "its arguments; {virtual} (address or mark), {virtual_port}, {address} (of the real server), {host} (the same "
-        "without brackets), {port} and {service} are filled in",
-        rule=_args,
+        DEFAULT_ARGS,
+        ARGS_DOC,
+        rule=args_rule,
     )
-    env: tuple[tuple[str, str], ...] = option((), "variables to set besides the HEALTHD_* ones", rule=_env)
-    user: str | None = option(None, "user to run it as; default: the runner's", rule=_user)
+    env: tuple[tuple[str, str], ...] = option((), "variables to set besides the HEALTHD_* ones", rule=env_rule)
+    user: str | None = option(None, "user to run it as; default: the runner's", rule=user_rule)
     pass_codes: tuple[str, ...] = option(("0",), 'exit codes that pass ("0", "0-3")', rule=number_list(0, 255))
     inconclusive_codes: tuple[str, ...] = option(
         (), "exit codes that say nothing about the server", rule=number_list(0, 255, empty=True)

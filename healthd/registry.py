@@ -20,6 +20,7 @@ BUILT_IN = {
     "udp": "checks.udp:UdpCheck",
     "ping": "checks.ping:PingCheck",
     "script": "checks.script:ScriptCheck",
+    "perl": "checks.perl:PerlCheck",
     "sip": "checks.sip:SipCheck",
     "smtp": "checks.smtp:SmtpCheck",
     "imap": "checks.imap:ImapCheck",

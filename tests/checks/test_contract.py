@@ -26,6 +26,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "udp": {"payload": b"a", "expect_hex": "XX", "reply": "optional"},
     "ping": {"size": 9, "count": 2},
     "script": {"command": "/bin/true", "env": (("A", "b"),), "pass_codes": ("0-3",)},
+    "perl": {"command": "/usr/lib/check.pl", "env": (("A", "b"),)},
     "sip": {"user": "joe@a.example", "status": ("200", "4xx"), "tls": TLS},
     "smtp": {"expect": "b+", "user": "joe", "auth": "plain", "recipient": "joe@a.example", "starttls": TLS},
     "imap": {"expect": "b+", "capabilities": ("IDLE",), "user": "joe", "mailbox": "INBOX", "starttls": TLS},
