@@ -60,7 +60,7 @@ class LdapCheck:
     )
     min_entries: int | None = option(
         None,
-        "least number of entries; default: 1 if success is the only right result, otherwise 0",
+        "least number of entries; default: 1 if success is the only right result and max_entries is not 0, otherwise 0",
         rule=between(0, 1_000_000),
     )
     max_entries: int | None = option(None, "greatest number of entries", rule=between(0, 1_000_000))
@@ -82,7 +82,7 @@ class LdapCheck:
     def __post_init__(self) -> None:
         """Prepare what does not depend on the target."""
         self._agree()
-        default = int(results_rule(self.result) == ("success",))
+        default = int(results_rule(self.result) == ("success",) and self.max_entries != 0)
         least = default if self.min_entries is None else self.min_entries
         name, password = self.user or "", self.password or ""
         prepared = {
