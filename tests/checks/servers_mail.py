@@ -98,6 +98,7 @@ smtpd_tls_cert_file = {folder}/server.pem
 smtpd_tls_key_file = {folder}/server.key
 smtpd_tls_security_level = may
 smtpd_peername_lookup = no
+in_flow_delay = 0
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {folder}/auth

@@ -150,9 +150,9 @@ async def test_dovecot_lets_in_who_knows_the_password_by_imap(dovecot: Dovecot, 
         check = ImapCheck(**known, auth=auth)  # type: ignore[arg-type]
         for verdict in await ways_in(check, dovecot, family):
             assert ", logged in by " in verdict.detail, verdict
-        wrong = await asked(replace(check, password="guess"), dovecot.imap, family)
-        assert (wrong.outcome, wrong.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
-        assert "NO [AUTHENTICATIONFAILED]" in wrong.detail
+    wrong = await asked(replace(check, password="guess"), dovecot.imap, family)
+    assert (wrong.outcome, wrong.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
+    assert "NO [AUTHENTICATIONFAILED]" in wrong.detail
 
 
 @families
@@ -162,9 +162,9 @@ async def test_dovecot_lets_in_who_knows_the_password_by_pop(dovecot: Dovecot, a
         check = PopCheck(**known, auth=auth)  # type: ignore[arg-type]
         for verdict in await ways_in(check, dovecot, family):
             assert ", logged in by " in verdict.detail, verdict
-        wrong = await asked(replace(check, password="guess"), dovecot.pop, family)
-        assert (wrong.outcome, wrong.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
-        assert wrong.detail == "got '-ERR [AUTH] Authentication failed.', want '+OK'"
+    wrong = await asked(replace(check, password="guess"), dovecot.pop, family)
+    assert (wrong.outcome, wrong.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
+    assert wrong.detail == "got '-ERR [AUTH] Authentication failed.', want '+OK'"
 
 
 async def test_a_mailbox_is_there_or_not(dovecot: Dovecot):
