@@ -129,6 +129,5 @@ def _key_exchange(reader: Reader) -> Generator[Step, Any, None]:
     packet = yield from reader.exactly(length)
     payload = packet[1 : length - packet[0]] if 4 <= packet[0] < length - 1 else b""
     if payload[:1] != bytes([_KEXINIT]):
-        raise CheckFailed(
-            Reason.PROTOCOL, f"server begins with a packet of type {payload[:1].hex() or 'none'}, want 14"
-        )
+        got = payload[0] if payload else "none"
+        raise CheckFailed(Reason.PROTOCOL, f"the server's first message is {got}, want {_KEXINIT} (KEXINIT)")
