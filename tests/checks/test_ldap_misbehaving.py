@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from checks.ldap import LdapCheck
 from healthd.check import Check, Outcome, Reason, Target, Tls, Verdict
+from healthd.health import Health, Phase, Thresholds
 from healthd.prober.ask import ask
-from tests.checks.ldap_words import BOUND, DONE, TLS_BEGINS, entry
+from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
+from healthd.prober.local import LocalProber
+from tests.checks.ldap_words import BOUND, DONE, TLS_BEGINS, entry, result
 from tests.checks.servers import certify, server_context
 from tests.support import servers
 
@@ -108,3 +113,48 @@ async def test_tls_that_cannot_be_trusted_fails_before_a_password_is_sent(tmp_pa
             verdict = await verdict_of(replace(JOE, **tls), server.target)  # type: ignore[arg-type]
         assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TLS), verdict
     assert b"xyzzy" not in b"".join(heard)
+
+
+class Failures:
+    """Keeps what a prober says of its first failures. enough: set when the server is down."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Outcome, Phase]] = []
+        self.enough = asyncio.Event()
+
+    def observed(self, batch: Sequence[Observation]) -> None:
+        """Take what is not a steady pass."""
+        for one in batch:
+            ((_, health),) = one.healths
+            if one.verdict.outcome is not Outcome.INCONCLUSIVE and not self.enough.is_set():
+                self.seen.append((one.verdict.outcome, health.phase))
+            if health.phase is Phase.DOWN:
+                self.enough.set()
+
+    def summarised(self, summary: Summary) -> None:
+        """Take totals, which nobody needs here."""
+
+    def lost(self, why: str) -> None:
+        """Never: it is in this process."""
+        raise AssertionError(why)
+
+
+def refuses_binds(connection: socket.socket) -> None:
+    connection.recv(100)
+    connection.sendall(result(2, 0x61, 49))
+    connection.recv(100)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_b6_a_connection_or_bind_that_fails_is_one_failure_and_not_two(closed: bool):
+    failures = Failures()
+    watch = Watch(1, Thresholds(fall=3), Health(Phase.UP))
+    with servers.serving(refuses_binds) as server:
+        target = servers.refusing() if closed else server.target
+        prober = LocalProber(failures, freeze=False)
+        try:
+            await prober.assign([Probe(1, ROOT, target, Cadence(0.05, 10.0, jitter=0.0), (watch,))])
+            await asyncio.wait_for(failures.enough.wait(), PATIENCE)
+        finally:
+            await prober.close()
+    assert failures.seen == [(Outcome.FAIL, Phase.UP), (Outcome.FAIL, Phase.UP), (Outcome.FAIL, Phase.DOWN)]
