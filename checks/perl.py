@@ -21,7 +21,7 @@ _UNUSABLE = 126
 _LOADER = r"""
 package Healthd;
 BEGIN {
-    *CORE::GLOBAL::exit = sub (;$) {
+    *CORE::GLOBAL::exit = sub {
         no warnings;
         my $n = @_ ? $_[0] : 0;
         my $code = ($n & 255) || 1;
@@ -34,7 +34,7 @@ my ($path, @args) = @ARGV;
 open(my $in, '<', $path) or unusable("$path: $!");
 defined(my $text = do { local $/; <$in> }) or unusable("$path: $!");
 close($in);
-$text =~ s/^__(?:END|DATA)__\s*$.*//ms;
+$text =~ s/^__(?:END|DATA)__(?:\s.*|\z)//ms;
 (my $name = $path) =~ tr/"\n/__/;
 $0 = $path;
 my $sub = compiled($text, $name) or unusable($@);
