@@ -30,6 +30,7 @@ from healthd.events import Event, Kind
 from healthd.hooks import Announcer
 from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
 from healthd.ipvs.watch import AddressChange, Change, LinkChange, LookAgain, NeighbourFailed, watch
+from healthd.maintenance import Maintenance
 from healthd.model import Address, ServiceKey
 from healthd.prober.base import Prober
 from healthd.roster import Roster
@@ -93,6 +94,7 @@ class Daemon:
         self._announcer = announcer
         self._director = director
         self._prober = prober
+        self._maintenance = Maintenance(director.wish)
         self._manager = Notifier.of_environment()
         self._in_force = asyncio.Event()
         self._told_ready = False
@@ -104,6 +106,7 @@ class Daemon:
         """Work until told to stop, then do what the stop policy says. Returns the exit code."""
         async with self._tasks():
             self._tell(Kind.STARTED, f"healthd {__version__} keeps {counted(len(self._config.services))}")
+            self._maintenance.apply(self._config.services)
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
             await self._orders.stopping.wait()
@@ -120,6 +123,7 @@ class Daemon:
                 self._become_ready,
                 self._report,
                 self._reload_when_hung_up,
+                self._maintenance.run,
             ]
             if self._config.settings.prober.watch_neighbours and not self._options.table:
                 jobs.append(self._watch)
@@ -271,6 +275,7 @@ class Daemon:
         self._orders.log.apply(log)
         self._config = config
         self._announcer.apply(config.settings.hooks)
+        self._maintenance.apply(config.services)
         await self._director.configure(config)
         if self._claims:
             self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())

@@ -29,7 +29,7 @@ from healthd.ledger import Ledger, Written, write
 from healthd.model import Service, ServiceKey
 from healthd.narrate import effects
 from healthd.plan import plan, plan_globals
-from healthd.policy import Context, ServerState, adopted, wanted_service
+from healthd.policy import Context, ServerState, Wish, adopted, wanted_service
 from healthd.prober.base import Observation, Prober, Summary
 from healthd.roster import Roster
 from healthd.stopping import stopped
@@ -67,6 +67,7 @@ class Director:
         self._inbox: dict[int, deque[Observation]] = {}
         self._wake = asyncio.Event()
         self._requests: list[tuple[Config, asyncio.Future[None]]] = []
+        self._wishes: Mapping[ServerRef, Wish] | None = None
         self._dirty: set[ServiceKey] = set()
         self._departing: set[ServiceKey] = set()
         self._unread: set[ServiceKey] = set()
@@ -87,6 +88,11 @@ class Director:
         self._requests.append((config, taken))
         self._wake.set()
         await taken
+
+    def wish(self, wishes: Mapping[ServerRef, Wish]) -> None:
+        """Replace all that is wanted of servers besides the configuration."""
+        self._wishes = wishes
+        self._wake.set()
 
     def observed(self, batch: Sequence[Observation]) -> None:
         """Take observations; of each probe the latest few wait, and only the last decides."""
@@ -123,6 +129,7 @@ class Director:
 
     async def turn(self) -> None:
         """Do once all there is to do now."""
+        self._take_wishes()
         taken = await self._take_requests()
         self._fold()
         if self._clock() >= self._retry_at:
@@ -161,6 +168,11 @@ class Director:
         self._wake.clear()
 
     # --- configuration -----------------------------------------------------------------------------------------
+
+    def _take_wishes(self) -> None:
+        wishes, self._wishes = self._wishes, None
+        if wishes is not None:
+            self._dirty |= self.roster.wish(wishes)
 
     async def _take_requests(self) -> list[asyncio.Future[None]]:
         requests, self._requests = self._requests, []

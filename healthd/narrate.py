@@ -17,7 +17,7 @@ from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec
 from healthd.ops import AddDest, DelDest, RowOp, SetDest, describe, describe_dest, describe_service
-from healthd.policy import admin_of
+from healthd.policy import Wish
 
 Effects = Mapping[tuple[ServiceKey, DestKey], tuple[str, ...]]
 
@@ -84,19 +84,19 @@ def server_changed(
 
 
 def server_admin(
-    service: ServiceConfig, real: RealServer, phase: Phase, row: DestSpec | None, done: Effects, at: float
+    service: ServiceConfig, real: RealServer, wish: Wish, phase: Phase, row: DestSpec | None, done: Effects, at: float
 ) -> Event:
-    """The operator's wish for a server, or for its whole service, changed with the configuration."""
-    admin = admin_of(service.admin, real.admin).value
+    """What is wanted of a server changed: in the configuration, for it or its whole service, or by somebody else."""
+    why = f" ({wish.why})" if wish.why else ""
     return Event(
         Kind.SERVER_ADMIN,
         at,
-        f"{service.name}: {label(real)} is now {admin}, {weight_text(row)}",
+        f"{service.name}: {label(real)} is now {wish.admin.value}{why}, {weight_text(row)}",
         service=service.name,
         virtual=str(service.key),
         real=str(real.key),
         phase=phase.value,
-        detail=admin,
+        detail=wish.admin.value,
         weight=None if row is None else row.weight,
         effect=done.get((service.key, real.key), ()),
     )

@@ -52,6 +52,14 @@ class ServerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants of a server besides the configuration, and why, for people."""
+
+    admin: Admin
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What the table has now of this service, and what is held of strangers' edits."""
 

@@ -6,7 +6,7 @@ knows no table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from healthd.assignment import Assignment, ServerRef, assign
@@ -15,7 +15,7 @@ from healthd.config.schema import Admin, CheckPlan, RealServer, ServiceConfig
 from healthd.health import Health, Phase, combine
 from healthd.model import Address, ServiceKey
 from healthd.narrate import Transition
-from healthd.policy import ServerState, admin_of
+from healthd.policy import ServerState, Wish, admin_of
 from healthd.prober.base import Observation
 
 UNSURE_AFTER = 3
@@ -35,6 +35,7 @@ class Roster:
     """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch.
 
     admin_told: what people were last told that the operator wants of each server. admin_news: where that has changed.
+    wishes: what is wanted of servers besides the configuration; they may be of servers that are not declared.
     """
 
     services: dict[ServiceKey, ServiceConfig] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Roster:
     transitions: dict[ServerRef, Transition] = field(default_factory=dict)
     admin_told: dict[ServerRef, Admin] = field(default_factory=dict)
     admin_news: set[ServerRef] = field(default_factory=set)
+    wishes: Mapping[ServerRef, Wish] = field(default_factory=dict)
     _states: dict[ServerRef, ServerState] = field(default_factory=dict)
 
     def replace(self, services: Iterable[ServiceConfig], adopted: Callable[[ServerRef, CheckPlan], Health]) -> None:
@@ -80,7 +82,25 @@ class Roster:
 
     def admin(self, ref: ServerRef) -> Admin:
         """What the operator wants of a server."""
-        return admin_of(self.services[ref[0]].admin, self.reals[ref].admin)
+        return self.wish_for(ref).admin
+
+    def wish_for(self, ref: ServerRef) -> Wish:
+        """The same, and why; the configuration alone needs no reason."""
+        declared = Wish(admin_of(self.services[ref[0]].admin, self.reals[ref].admin), "")
+        wish = self.wishes.get(ref, declared)
+        return wish if admin_of(declared.admin, wish.admin) is not declared.admin else declared
+
+    def wish(self, wishes: Mapping[ServerRef, Wish]) -> set[ServiceKey]:
+        """Take all that is wanted of servers besides the configuration; the services for which that is news."""
+        before, self.wishes = self.wishes, dict(wishes)
+        changed = {ref for ref in before.keys() | wishes.keys() if before.get(ref) != wishes.get(ref)}
+        for ref in changed & self.reals.keys():
+            self._states.pop(ref, None)
+            if self.admin_told[ref] is self.admin(ref):
+                self.admin_news.discard(ref)
+            else:
+                self.admin_news.add(ref)
+        return {service for service, _ in changed & self.reals.keys()}
 
     def state(self, ref: ServerRef) -> ServerState:
         """What policy needs to know of a server, as far as it is known here; worked out anew only after a change."""

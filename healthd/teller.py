@@ -139,7 +139,8 @@ class Teller:
         self._roster.admin_news.discard(ref)
         self._roster.admin_told[ref] = self._roster.admin(ref)
         service, real, row = self._roster.services[ref[0]], self._roster.reals[ref], self._ledger.row(*ref)
-        self._emit(narrate.server_admin(service, real, self._roster.phase(ref), row, done, self._wall()))
+        wish, phase = self._roster.wish_for(ref), self._roster.phase(ref)
+        self._emit(narrate.server_admin(service, real, wish, phase, row, done, self._wall()))
 
     def _is_settled(self, ref: ServerRef, wanted: Service | None) -> bool:
         return self._ledger.row(*ref) == (wanted.dests.get(ref[1]) if wanted else None)

@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         "tools",
         (
             ("healthd.backoff",),
+            ("healthd.folders",),
+            ("healthd.hostnames",),
             ("healthd.outbox",),
             ("healthd.privileges",),
             ("healthd.sdnotify",),
@@ -69,7 +71,17 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("people", (("healthd.hooks",), ("healthd.control", "healthd.show"))),
     (
         "director",
-        (("healthd.director", "healthd.teller", "healthd.ledger", "healthd.roster", "healthd.claims", "healthd.view"),),
+        (
+            (
+                "healthd.director",
+                "healthd.teller",
+                "healthd.ledger",
+                "healthd.roster",
+                "healthd.claims",
+                "healthd.view",
+                "healthd.maintenance",
+            ),
+        ),
     ),
     ("outside", (("healthd.api",),)),
     ("daemon", (("healthd.daemon", "healthd.startup", "healthd.signals"),)),
@@ -103,6 +115,7 @@ PURE_LIBRARY = frozenset(
 # The one home of each library. A home is a module, or a package with all that is in it.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("healthd.api",),
+    "asyncinotify": ("healthd.folders",),
     "asyncpg": ("checks.pgsql",),
     "dns": ("checks.dns",),
     "h2": ("checks.grpc_call",),

@@ -141,6 +141,33 @@ async def test_a_service_may_have_a_stop_policy_of_its_own(write, listeners):
     assert [row.weight for row in left.dests.values()] == [0, 0]
 
 
+async def test_a_maintenance_file_takes_a_server_out_and_its_end_brings_it_back(write, listeners, tmp_path):
+    folder = tmp_path / "maintenance"
+    folder.mkdir()
+    text = service_text("www", listeners)
+    serving = Serving(write(text, more=f'[maintenance]\nfolder = "{folder}"\n'), MemoryTable())
+    await serving.until(f"{listeners[0].port}", "server-up")
+    await serving.until(f"{listeners[1].port}", "server-up")
+    file = folder / f"127.0.0.2:{listeners[1].port}"
+    file.touch()
+    await serving.until("is now maintenance", str(file), "weight 0")
+    (service,) = (await serving.table.snapshot()).services.values()
+    assert sorted(row.weight for row in service.dests.values()) == [0, 7]
+    file.unlink()
+    await serving.until("is now enabled", "weight 7")
+    assert await serving.end(signal.SIGTERM) == 0
+
+
+async def test_a_server_in_maintenance_at_the_start_never_gets_traffic(write, listeners, tmp_path):
+    (tmp_path / "127.0.0.2").touch()
+    text = service_text("www", listeners)
+    serving = Serving(write(text, more=f'[maintenance]\nfolder = "{tmp_path}"\n'), MemoryTable())
+    await serving.until(f"127.0.0.1:{listeners[0].port}", "server-up")
+    await serving.until(f"127.0.0.2:{listeners[1].port}", "server-up")
+    assert await serving.end(signal.SIGTERM) == 0
+    assert not any("127.0.0.2" in line and "weight=7" in line for line in serving.log())
+
+
 async def test_a_reload_while_the_table_is_away_is_answered_and_says_so(write, listeners):
     """It is in force for the probes, and is written when the table is back."""
     path = write(service_text("www", listeners))

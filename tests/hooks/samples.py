@@ -19,6 +19,7 @@ from healthd.ipvs.base import RowRefused
 from healthd.model import AddressKey, DestKey, DestSpec, Forwarding, Protocol, ServiceSpec
 from healthd.narrate import Transition
 from healthd.ops import AddDest, DelDest, SetDest
+from healthd.policy import Wish
 
 AT = 1795317164.123
 KEY = AddressKey(Protocol.TCP, IPv4Address("192.0.2.80"), 80)
@@ -49,7 +50,7 @@ def _made(kind: Kind) -> Event:
             return _server(Phase.UP, Phase.UP, TIRED, LESS)
         case Kind.SERVER_ADMIN:
             done = narrate.effects([SetDest(KEY, SERVER, NONE)])
-            return narrate.server_admin(WWW, replace(REAL, admin=Admin.DRAINED), Phase.UP, NONE, done, AT)
+            return narrate.server_admin(WWW, REAL, Wish(Admin.DRAINED, ""), Phase.UP, NONE, done, AT)
         case Kind.SERVER_UNSURE:
             return narrate.server_certainty(WWW, REAL, Phase.UP, UNASKED, AT)
         case Kind.SERVER_SURE:

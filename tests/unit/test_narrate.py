@@ -14,6 +14,7 @@ from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.narrate import Transition
 from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest
+from healthd.policy import Wish
 from tests.support.builders import FAIL, PASS, SORRY, STICKY, UNSURE, WLC, WWW, A, B, asks, real, row, service
 
 UNKNOWN, UP, DOWN = Phase.UNKNOWN, Phase.UP, Phase.DOWN
@@ -82,9 +83,9 @@ def test_effects_are_the_operations_on_each_destination_in_their_order():
 
 
 def test_an_operators_wish_is_told_as_it_applies_to_the_server():
-    drained = service(real(A), admin=Admin.DRAINED)
-    event = narrate.server_admin(drained, drained.reals[0], UP, row(0), {}, 5.0)
-    assert (event.kind, event.message) == (Kind.SERVER_ADMIN, "www: 10.0.0.11:80 is now drained, weight 0")
+    web = service(real(A))
+    event = narrate.server_admin(web, web.reals[0], Wish(Admin.DRAINED, "file /m/a"), UP, row(0), {}, 5.0)
+    assert (event.kind, event.message) == (Kind.SERVER_ADMIN, "www: 10.0.0.11:80 is now drained (file /m/a), weight 0")
     assert (event.detail, event.weight, event.phase) == ("drained", 0, "up")
 
 

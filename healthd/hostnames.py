@@ -1,0 +1,80 @@
+"""Names of addresses, looked up beside everything else: nobody waits for a name server that does not answer.
+
+Lookups run in threads of their own that end with the process, a few at a time, and are remembered for a while, also
+those that found nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterable
+
+from healthd.model import Address
+
+AT_ONCE = 8
+KEPT = 300.0
+"""Seconds that what was found of an address is good for."""
+
+
+def name_of(address: Address) -> str:
+    """The name that the resolver has for an address, empty if it has none."""
+    try:
+        return socket.getnameinfo((str(address), 0), socket.NI_NAMEREQD)[0]
+    except OSError:
+        return ""
+
+
+class HostNames:
+    """What is known of the names of addresses. lookup: name of an address, may block. clock: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float], lookup: Callable[[Address], str] = name_of) -> None:
+        self._clock = clock
+        self._lookup = lookup
+        self._known: dict[Address, tuple[float, str]] = {}
+        self._asked: set[Address] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    def of(self, address: Address) -> str:
+        """The name of an address, empty while none is known."""
+        return self._known.get(address, (0.0, ""))[1]
+
+    def want(self, addresses: Iterable[Address]) -> None:
+        """Have these looked up where that was not done lately."""
+        now = self._clock()
+        for address in addresses:
+            if address not in self._asked and self._known.get(address, (0.0, ""))[0] <= now:
+                self._asked.add(address)
+                task = asyncio.get_running_loop().create_task(self._learn(address))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _learn(self, address: Address) -> None:
+        async with self._places:
+            name = await self._in_a_thread(address)
+        self._known[address] = (self._clock() + KEPT, name)
+        self._asked.discard(address)
+
+    async def _in_a_thread(self, address: Address) -> str:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[str] = loop.create_future()
+
+        def tell(name: str) -> None:
+            if not found.done():
+                found.set_result(name)
+
+        def work() -> None:
+            name = self._lookup(address)
+            with contextlib.suppress(RuntimeError):  # the loop may be gone by now
+                loop.call_soon_threadsafe(tell, name)
+
+        threading.Thread(target=work, name=f"name of {address}", daemon=True).start()
+        return await found
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        for task in self._tasks:
+            task.cancel()
