@@ -143,8 +143,9 @@ def some_line_matches(wanted: re.Pattern[bytes], text: bytes | bytearray) -> boo
 
 def exclusive(check: object, *options: str) -> None:
     """ValueError if more than one of these options is set."""
-    if len([name for name in options if getattr(check, name) is not None]) > 1:
-        raise ValueError(f"{' and '.join(options)} exclude each other")
+    given = [name for name in options if getattr(check, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other")
 
 
 def want(found: bool, answer: bytes, **asked: str | None) -> None:

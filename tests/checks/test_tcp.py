@@ -157,8 +157,8 @@ def test_an_endless_answer_is_read_to_a_bound():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"expect": "a", "expect_hex": "00"}, "expect and expect_line and expect_hex exclude each other"),
-        ({"expect": "a", "expect_line": "b"}, "exclude each other"),
+        ({"expect": "a", "expect_hex": "00"}, "expect and expect_hex exclude each other"),
+        ({"expect": "a", "expect_line": "b"}, "expect and expect_line exclude each other"),
         ({"half_close": True, "tls": Tls()}, "half_close and tls exclude each other"),
         ({"expect": "[z-a]"}, "bad character range z-a at position 1"),
         ({"expect_hex": "abc"}, "pairs of hex digits"),
