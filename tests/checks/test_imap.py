@@ -131,6 +131,7 @@ def test_only_the_answer_to_our_own_question_counts(answer: bytes, reason: Reaso
 def test_what_is_said_besides_is_skipped_with_its_literals():
     besides = b"* OK [ALERT] wait {9}\r\n* LIST () NIL {9}\r\nh1 OK {2}\r {3}\r\n\r\n  \r\n* 3 EXISTS\r\n"
     assert passed(every_cut(ImapCheck(), GREETING, besides + able(b"")))
+    assert passed(every_cut(ImapCheck(), GREETING, b"* X {3}\r\n{9}\r\n" + able(b"")))
     split = b"* CAPABILITY IMAP4rev1\r\n* CAPABILITY IDLE\r\nh1 OK\r\n"
     assert passed(play(ImapCheck(capabilities=("idle", "IMAP4rev1")), stream(GREETING, split)))
 

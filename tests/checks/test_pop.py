@@ -122,6 +122,8 @@ def test_the_greeting_may_have_to_match():
 
 
 def test_what_the_server_must_be_able_to_do_is_looked_for():
+    check = PopCheck(capabilities=(".dotted",))
+    assert passed(every_cut(check, GREETING, able(b"UIDL", b"..dotted")))
     check = PopCheck(capabilities=("uidl", "SASL PLAIN", "TOP"))
     assert passed(play(check, stream(GREETING, able(b"TOP", b"UIDL", b"SASL LOGIN PLAIN"))))
     verdict = play(check, stream(GREETING, able(b"SASL PLAIN")))

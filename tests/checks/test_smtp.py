@@ -137,6 +137,11 @@ def test_an_endless_greeting_is_read_to_a_bound(line: bytes):
     assert sum(isinstance(step, Receive) for step in player.steps) < 200
 
 
+def test_each_answer_may_be_long():
+    lines = 4000
+    assert passed(play(SmtpCheck(), stream(b"220-more\r\n" * lines + b"220\r\n", b"250-more\r\n" * lines + b"250\r\n")))
+
+
 def test_the_greeting_may_have_to_match():
     check = SmtpCheck(expect=r"example\.net ESMTP$")
     assert passed(play(check, stream(GREETING, FEATURES)))
