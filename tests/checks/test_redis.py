@@ -18,12 +18,14 @@ from tests.checks.harness import (
     Item,
     Player,
     Sent,
+    at,
     failed,
     passed,
     play,
     same_verdict_for_every_cut,
     single,
     stream,
+    whole,
 )
 from tests.checks.wayward import PATIENCE, SHORT, WAYWARD, dripping, verdict_of
 from tests.support import servers
@@ -174,6 +176,13 @@ def test_what_is_no_value_is_told(answer: bytes, reason: Reason, detail: str):
     verdict = every_cut(RedisCheck(key="k"), PONG, answer, END)
     assert failed(verdict, reason)
     assert detail in verdict.detail
+
+
+def test_the_longest_value_that_is_read_is_read_whole():
+    check = RedisCheck(key="k", expect="end$")
+    longest = b"x" * (65534 - 3) + b"end"
+    verdicts = {play(check, stream(PONG, bulk(longest)), cut=cut) for cut in (whole, at(3), at(65000))}
+    assert [verdict.detail for verdict in verdicts] == ["PONG, value of 65534 bytes"]
 
 
 # --- replication ------------------------------------------------------------------------------------------------
