@@ -42,7 +42,8 @@ def pack(tag: int, *contents: bytes) -> bytes:
 
 def pack_integer(value: int, tag: int = INTEGER) -> bytes:
     """An INTEGER or ENUMERATED in as few bytes as it takes."""
-    return pack(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = (value if value >= 0 else ~value).bit_length()
+    return pack(tag, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def pack_boolean(value: bool, tag: int = BOOLEAN) -> bytes:

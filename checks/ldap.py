@@ -29,7 +29,6 @@ from healthd.check import (
 _TLS_ID, _BIND_ID, _SEARCH_ID, _UNBIND_ID = 1, 2, 3, 4
 _UNBIND = Send(ldap_message.unbind(_UNBIND_ID))
 _FRAMING = 6  # most bytes of a message's tag and length
-_NO_ATTRIBUTES = ("1.1",)  # RFC 4511, 4.5.1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,8 @@ class LdapCheck:
     def __post_init__(self) -> None:
         """Prepare what does not depend on the target."""
         self._agree()
-        default = int(results_rule(self.result) == ("success",) and self.max_entries != 0)
-        least = default if self.min_entries is None else self.min_entries
+        some = results_rule(self.result) == ("success",) and self.max_entries != 0
+        least = int(some) if self.min_entries is None else self.min_entries
         name, password = self.user or "", self.password or ""
         prepared = {
             "_bind": Send(ldap_message.bind(_BIND_ID, name, password), hide=ldap_message.proof(password)),
@@ -115,9 +114,8 @@ class LdapCheck:
         return max(least, 1) if self.max_entries is None else self.max_entries + 1
 
     def _packed_search(self) -> bytes:
-        packed = ldap_filter.compiled(self.filter)
-        attributes = attributes_rule(self.attributes) or _NO_ATTRIBUTES
-        return ldap_message.search(_SEARCH_ID, self.base, self.scope, self._limit, packed, attributes)
+        wanted, attributes = ldap_filter.compiled(self.filter), attributes_rule(self.attributes)
+        return ldap_message.search(_SEARCH_ID, self.base, self.scope, self._limit, wanted, attributes)
 
     @property
     def usual_port(self) -> int:
@@ -190,14 +188,11 @@ class LdapCheck:
         return None
 
     def _judge(self, found: _Found, result: Result) -> str:
-        name = ldap_message.result_name(result.code)
         enough = result.code == ldap_message.SIZE_LIMIT_EXCEEDED and 0 < self._limit <= found.seen
-        if enough:
-            name = ldap_message.result_name(ldap_message.SUCCESS)  # there are more than we asked for
+        name = ldap_message.result_name(ldap_message.SUCCESS if enough else result.code)
         if name not in self.result:
             raise CheckFailed(Reason.UNEXPECTED, f"search: got {result}, want {', '.join(self.result)}")
-        most = found.count if self.max_entries is None else self.max_entries
-        if not self._least <= found.count <= most:
+        if found.count < self._least or (self.max_entries is not None and found.count > self.max_entries):
             raise CheckFailed(Reason.UNEXPECTED, f"got {found}, want {self._wanted()}{found.why()}")
         return f"{name}, {found}{' and more' if enough else ''}"
 

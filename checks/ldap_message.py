@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ _NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
 _FIND_BASE = 2  # derefFindingBaseObj: a base that is an alias stands for what it points to
 _SCOPES: Mapping[str, int] = MappingProxyType({"base": 0, "one": 1, "sub": 2})
 _SET = 0x31
+_NO_ATTRIBUTES = ("1.1",)  # RFC 4511, 4.5.1.8
 _SELECTOR = re.compile(rf"(?:{ATTRIBUTE}|[*+])")  # RFC 4511, 4.5.1.8; RFC 3673
 
 OPERATIONS: Mapping[int, str] = MappingProxyType(
@@ -123,8 +124,11 @@ def start_tls(number: int) -> bytes:
     return _message(number, ber.pack(_EXTENDED, ber.pack_text(_START_TLS, _REQUEST_NAME)))
 
 
-def search(number: int, base: str, scope: str, size_limit: int, filter_: bytes, attributes: Iterable[str]) -> bytes:
-    """A search. size_limit: most entries to send, 0 for all. filter_: as `ldap_filter.compiled` gives it."""
+def search(number: int, base: str, scope: str, size_limit: int, filter_: bytes, attributes: tuple[str, ...]) -> bytes:
+    """A search. size_limit: most entries to send, 0 for all. filter_: as `ldap_filter.compiled` gives it.
+
+    attributes: those to send with each entry; none sends none.
+    """
     asked = (
         ber.pack_text(base),
         ber.pack_integer(_SCOPES[scope], ber.ENUMERATED),
@@ -133,7 +137,7 @@ def search(number: int, base: str, scope: str, size_limit: int, filter_: bytes, 
         ber.pack_integer(0),  # no time limit: the deadline of a probe is the engine's
         ber.pack_boolean(False),
         filter_,
-        ber.pack(ber.SEQUENCE, *map(ber.pack_text, attributes)),
+        ber.pack(ber.SEQUENCE, *map(ber.pack_text, attributes or _NO_ATTRIBUTES)),
     )
     return _message(number, ber.pack(_SEARCH, *asked))
 

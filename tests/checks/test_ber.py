@@ -41,6 +41,8 @@ def read(data: bytes, tag: int = ber.SEQUENCE, most: int = 1000, piece: int = 1)
         (ber.pack_integer(128), "02020080"),
         (ber.pack_integer(2**31 - 1), "02047fffffff"),
         (ber.pack_integer(-1), "0201ff"),
+        (ber.pack_integer(-128), "020180"),
+        (ber.pack_integer(-129), "0202ff7f"),
         (ber.pack_integer(2, ber.ENUMERATED), "0a0102"),
         (ber.pack_boolean(True), "0101ff"),
         (ber.pack_boolean(False, 0x84), "840100"),
