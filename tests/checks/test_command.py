@@ -17,6 +17,7 @@ from checks.__main__ import main
 from checks.arguments import Unusable, add_options, build
 from checks.tcp import TcpCheck
 from healthd.check import REQUIRED, Conversation, Target, Tls, option
+from healthd.registry import BUILT_IN
 from tests.support import servers
 
 
@@ -90,9 +91,7 @@ def test_a_script_runs_and_may_ask_for_a_weight(capsys, tmp_path: Path):
 def test_it_lists_every_kind(capsys):
     assert main(["--list"]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == sorted(
-        ["dns", "http", "off", "on", "pgsql", "ping", "script", "tcp", "udp"]
-    )
+    assert [line.split()[0] for line in out.splitlines()] == sorted(BUILT_IN)
 
 
 @pytest.mark.parametrize(
