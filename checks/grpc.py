@@ -89,7 +89,7 @@ class GrpcCheck:
 def _judge_status(reply: Reply) -> None:
     """CheckFailed unless this is gRPC and its status is OK."""
     if (status := reply.text(":status")) != "200":
-        raise CheckFailed(Reason.UNEXPECTED, f"got HTTP status {status[:20]!r}, want '200'")
+        raise CheckFailed(Reason.UNEXPECTED, f"got HTTP status {status[:20]}, want 200")
     kind = reply.text("content-type")
     if kind.partition(";")[0].partition("+")[0].strip().lower() != "application/grpc":
         raise CheckFailed(Reason.PROTOCOL, f"answer is not gRPC: its content type is {shown(kind.encode())!r}")

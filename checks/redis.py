@@ -130,8 +130,8 @@ class RedisCheck:
             return "master"
         good = sum(self._counts(value) for name, value in told.items() if re.fullmatch(r"slave\d+", name))
         if good < self.min_replicas:
-            raise CheckFailed(Reason.UNEXPECTED, f"master has {good} good replicas, want {self.min_replicas}")
-        return f"master, {good} good replicas"
+            raise CheckFailed(Reason.UNEXPECTED, f"good replicas of the master: {good}, want {self.min_replicas}")
+        return f"master, good replicas: {good}"
 
     def _counts(self, replica: str) -> bool:
         """Whether "ip=...,state=online,offset=...,lag=1" is a replica to count on; lag is in seconds."""

@@ -134,7 +134,7 @@ def test_a_status_is_told_by_its_name_with_the_servers_words(status: str, words:
 @pytest.mark.parametrize(
     ("options", "reason", "detail"),
     [
-        ({"status": "503"}, Reason.UNEXPECTED, "got HTTP status '503', want '200'"),
+        ({"status": "503"}, Reason.UNEXPECTED, "got HTTP status 503, want 200"),
         ({"content": "text/html"}, Reason.PROTOCOL, "answer is not gRPC: its content type is 'text/html'"),
         ({"content": "application/grpc-web"}, Reason.PROTOCOL, "answer is not gRPC"),
         ({"trailers": {}}, Reason.PROTOCOL, "answer has no grpc-status that is a number: got ''"),
@@ -215,6 +215,13 @@ def test_what_is_no_http2_is_not_the_protocol(said: bytes, detail: str):
     verdict = play(GrpcCheck(), stream(said, END))
     assert failed(verdict, Reason.PROTOCOL)
     assert detail in verdict.detail
+
+
+def test_headers_that_unfold_to_megabytes_are_not_unfolded():
+    long_one = b"\x40\1a\x7f\xbd\x1d" + b"x" * 3900  # name "a", put into the table; its length is 127 + 3773
+    verdict = play(GrpcCheck(), stream(SETTINGS + frame(1, b"\x88" + long_one + b"\xbe" * 12000, flags=4, of=1), END))
+    assert failed(verdict, Reason.PROTOCOL)
+    assert "header list larger than 65536" in verdict.detail
 
 
 def test_tls_agrees_on_http2():
