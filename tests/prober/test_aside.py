@@ -236,21 +236,47 @@ async def test_tls_aside_resumes_the_session_of_the_first_every_time(tmp_path: P
     assert [main for main, _ in facts[:12]] == [False, *[True] * 9, False, True]
 
 
-async def test_tls_aside_of_a_first_without_it_is_a_handshake_of_its_own(tmp_path: Path):
+async def test_tls_aside_of_a_first_without_it_is_a_handshake_of_its_own_in_every_probe(tmp_path: Path):
     tls = Tls(ca_file=authority.trusted(tmp_path), server_name=NAME)
+    resumed = []
 
     def talk(target):
         yield Connect()
         yield Aside(side.port)
-        facts = yield StartTls(tls)
+        resumed.append((yield StartTls(tls)).resumed)
+        yield Send(b"aside\n")
+        yield from Reader().line()
         yield Turn()
         yield Send(b"plain\n")
-        line = yield from Reader().line()
-        return f"{facts.resumed} {line!r}"
+        return (yield from Reader().line()).decode()
 
     secured = over_tls(authority.serving(NAME), servers.echo_lines)
     with serving(servers.echo_lines) as main, serving(secured) as side:
-        assert (await asked(talk, main.target)).detail == "False b'plain'"
+        async with stage() as on:
+            await on.prober.assign([probe(1, Steps(talk), main.target, interval=0.02)])
+            await on.until(lambda: len(resumed) >= 4)
+        assert on.book.of(1)[0].verdict.detail == "plain"
+    assert resumed[:4] == [False] * 4
+
+
+async def test_the_times_of_a_transcript_are_those_of_the_first(tmp_path: Path):
+    tls = Tls(ca_file=authority.trusted(tmp_path), server_name=NAME)
+
+    def talk(target):
+        yield Connect(tls)
+        yield Send(b"first\n")
+        yield from Reader().line()
+        yield Aside(side.port)
+        yield StartTls(tls)
+        return "fine"
+
+    secured = ignoring(over_tls(authority.serving(NAME), servers.echo_lines))
+    with serving(secured) as main, serving(secured) as side:
+        _, transcript = await ask(Steps(talk), main.target, AMPLE)
+    assert transcript.connected is not None
+    assert transcript.secured is not None
+    assert transcript.first_byte is not None
+    assert transcript.connected <= transcript.secured <= transcript.first_byte
 
 
 async def test_tls_aside_is_verified_too(tmp_path: Path):
