@@ -274,7 +274,7 @@ class Daemon:
             log = replace(log, level=self._options.log_level)
         self._orders.log.apply(log)
         self._config = config
-        self._announcer.apply(config.settings.hooks)
+        self._announcer.apply(config)
         self._maintenance.apply(config.services)
         await self._director.configure(config)
         if self._claims:

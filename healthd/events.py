@@ -20,6 +20,8 @@ class Kind(Enum):
     SERVER_SURE = "server-sure"
     FALLBACK_ON = "fallback-on"
     FALLBACK_OFF = "fallback-off"
+    SERVICE_DOWN = "service-down"
+    SERVICE_UP = "service-up"
     SERVICE_ADDED = "service-added"
     SERVICE_REMOVED = "service-removed"
     DRIFT = "drift"

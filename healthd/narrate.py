@@ -134,6 +134,15 @@ def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: E
     )
 
 
+def service_usable(service: ServiceConfig, usable: bool, at: float) -> Event:
+    """The last server that could take connections went, or the first came."""
+    kind, what = (
+        (Kind.SERVICE_UP, "has a usable server again") if usable else (Kind.SERVICE_DOWN, "has no usable server")
+    )
+    message = f"{service.name}: {service.key} {what}"
+    return Event(kind, at, message, service=service.name, virtual=str(service.key))
+
+
 def service_listed(name: str, key: ServiceKey, present: bool, at: float) -> Event:
     """A virtual service was created in, or deleted from, the table."""
     kind, what = (Kind.SERVICE_ADDED, "added to") if present else (Kind.SERVICE_REMOVED, "removed from")

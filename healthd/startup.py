@@ -19,7 +19,7 @@ from healthd.config.problems import Problem
 from healthd.config.schema import Config, Settings
 from healthd.daemon import Daemon, Options, log_problems
 from healthd.director import Director
-from healthd.hooks import Announcer, LogHook
+from healthd.hooks import Announcer, FallbackCommands, LogHook
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.namespace import namespace_identity
@@ -94,8 +94,8 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     table = options.table or KernelTable(settings.table.netns)
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
-    announcer = Announcer([LogHook()])
-    announcer.apply(settings.hooks)
+    announcer = Announcer([LogHook(), FallbackCommands()])
+    announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
     director = Director(table, announcer.event, time.monotonic, time.time)
     prober = await _prober(director, settings, options.in_process, stack)

@@ -36,6 +36,7 @@ class Teller:
         self._names: dict[ServiceKey, str] = {}
         self._listed: set[ServiceKey] = set()
         self._stepped_in: dict[ServiceKey, DestKey] = {}
+        self._without_server: set[ServiceKey] = set()
         self._table_refuses: set[str] = set()
 
     def say(self, kind: Kind, message: str, detail: str = "") -> None:
@@ -51,6 +52,7 @@ class Teller:
         self._names.pop(key, None)
         self._listed.discard(key)
         self._stepped_in.pop(key, None)
+        self._without_server.discard(key)
 
     def found(self, services: Iterable[ServiceConfig]) -> None:
         """Take what the table has of services when they are first read as told: it is no news."""
@@ -96,6 +98,8 @@ class Teller:
             self._transition(ref, wanted[ref[0]], done)
         for ref in [ref for ref in self._roster.admin_news if ref[0] in wanted]:
             self._admin(ref, wanted[ref[0]], done)
+        for key in wanted.keys() & self._roster.services.keys():
+            self._usable(self._roster.services[key])
 
     def _service(self, key: ServiceKey) -> None:
         present = key in self._ledger.actual
@@ -114,6 +118,15 @@ class Teller:
             self._stepped_in[service.key] = now
             row = self._ledger.row(service.key, now)
             self._emit(narrate.fallback(service, now, row, done, self._wall()))
+
+    def _usable(self, service: ServiceConfig) -> None:
+        """Tell when the last server goes and when the first comes; while some are unknown, nothing has gone."""
+        rows = self._ledger.rows(service.key)
+        usable = any(real.key in rows and rows[real.key].weight for real in service.reals)
+        unsure = any(self._roster.phase((service.key, real.key)) is Phase.UNKNOWN for real in service.reals)
+        if usable is (service.key in self._without_server) and (usable or not unsure):
+            self._without_server ^= {service.key}
+            self._emit(narrate.service_usable(service, usable, self._wall()))
 
     def _fallback_in(self, service: ServiceConfig) -> DestKey | None:
         """The fallback that is in now; it may still be one that a reload replaced."""

@@ -2,6 +2,7 @@
 
 from healthd.hooks.announcer import Announcer
 from healthd.hooks.base import Hook, HookStats
+from healthd.hooks.fallback import FallbackCommands
 from healthd.hooks.log import LogHook
 
-__all__ = ["Announcer", "Hook", "HookStats", "LogHook"]
+__all__ = ["Announcer", "FallbackCommands", "Hook", "HookStats", "LogHook"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
-from healthd.config.schema import ExecHook, Place
+from healthd.config.schema import Config, ExecHook, Place
 from healthd.events import Event
 from healthd.hooks.base import Hook, HookStats
 from healthd.hooks.exec import exec_hook
@@ -16,6 +17,15 @@ logger = logging.getLogger(__name__)
 
 # A hook that a reload took away may finish what it has for so many seconds.
 RETIRED_GRACE = 60.0
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """A hook that is always there and goes by the configuration."""
+
+    def configure(self, config: Config) -> None:
+        """Go by this configuration from now on."""
+        ...
 
 
 class Announcer:
@@ -27,9 +37,12 @@ class Announcer:
         self._configured: dict[ExecHook, Hook] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
-    def apply(self, wanted: Iterable[ExecHook]) -> None:
-        """Have exactly these hooks from now on. One that stays as it is keeps its queue, its counts and its pace."""
-        keys = dict.fromkeys(replace(settings, place=Place()) for settings in wanted)
+    def apply(self, config: Config) -> None:
+        """Have exactly its hooks from now on. One that stays as it is keeps its queue, its counts and its pace."""
+        for hook in self._always:
+            if isinstance(hook, Configurable):
+                hook.configure(config)
+        keys = dict.fromkeys(replace(settings, place=Place()) for settings in config.settings.hooks)
         for settings in self._configured.keys() - keys.keys():
             self._retire(self._configured[settings])
         self._configured = {settings: self._configured.get(settings) or self._make(settings) for settings in keys}

@@ -17,7 +17,7 @@ MESSAGE_IDS = UUID("7c1f6a0e-3f0e-4d0b-9a55-6d1f3b1f8c27")
 VARIABLE_LIMIT = 16_384
 
 _MESSAGE_IDS = {kind: uuid5(MESSAGE_IDS, kind.value).hex for kind in Kind}
-_WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.DRIFT})
+_WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.SERVICE_DOWN, Kind.DRIFT})
 _ERRORS = frozenset({Kind.ROW_REFUSED, Kind.TABLE_LOST, Kind.PROBER_LOST, Kind.RELOAD_FAILED})
 
 
@@ -47,6 +47,8 @@ def subject(event: Event) -> Hashable:
             return ("sure", *row)
         case Kind.FALLBACK_ON | Kind.FALLBACK_OFF:
             return ("fallback", event.service, event.virtual)
+        case Kind.SERVICE_DOWN | Kind.SERVICE_UP:
+            return ("usable", event.service, event.virtual)
         case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
             return ("service", event.service, event.virtual)
         case Kind.ROW_REFUSED:

@@ -62,6 +62,9 @@ class ScriptedProber:
         return Observation(number, verdict, now, 0.001, tuple(after.items()))
 
 
+OF_SERVICES = (Kind.SERVICE_DOWN, Kind.SERVICE_UP)
+
+
 class Scenario:
     """One director and its world. table: shared by directors that come one after the other."""
 
@@ -125,8 +128,8 @@ class Scenario:
         return events
 
     def kinds(self) -> list[Kind]:
-        """Kinds of the events since this was last asked."""
-        return [event.kind for event in self.told()]
+        """Kinds of the events since this was last asked, but for those of whole services (test_usable.py)."""
+        return [event.kind for event in self.told() if event.kind not in OF_SERVICES]
 
 
 async def started(*services: ServiceConfig, table: MemoryTable | None = None, **settings: Any) -> Scenario:

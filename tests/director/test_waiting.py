@@ -172,7 +172,7 @@ def test_a_table_that_is_away_for_an_hour_is_asked_with_patience_and_used_when_i
             table.unavailable = ""
             await asyncio.sleep(31)
             assert (await table.snapshot()).services == {WWW: listed({A: 0})}
-            assert world.kinds() == [Kind.TABLE_LOST, Kind.SERVER_DOWN, Kind.TABLE_BACK]
+            assert world.kinds() == [Kind.TABLE_LOST, Kind.SERVER_DOWN, Kind.SERVICE_DOWN, Kind.TABLE_BACK]
 
     in_virtual_time(story())
 

@@ -61,7 +61,11 @@ async def test_a_whole_service_is_drained_and_everybody_hears_of_it():
     scenario = await serving(service(real(A), real(B)))
     await scenario.configure(config(service(real(A), real(B), admin=Admin.DRAINED)))
     assert await scenario.rows() == {A: 0, B: 0}
-    assert [event.real for event in scenario.told()] == ["10.0.0.11:80", "10.0.0.12:80"]
+    assert [(event.kind, event.real) for event in scenario.told()] == [
+        (Kind.SERVER_ADMIN, "10.0.0.11:80"),
+        (Kind.SERVER_ADMIN, "10.0.0.12:80"),
+        (Kind.SERVICE_DOWN, ""),
+    ]
 
 
 # --- other duties -----------------------------------------------------------------------------------------------

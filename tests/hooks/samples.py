@@ -55,6 +55,8 @@ def _made(kind: Kind) -> Event:
             return narrate.server_certainty(WWW, REAL, Phase.UP, UNASKED, AT)
         case Kind.SERVER_SURE:
             return narrate.server_certainty(WWW, REAL, Phase.UP, PASSED, AT)
+        case Kind.SERVICE_DOWN | Kind.SERVICE_UP:
+            return narrate.service_usable(WWW, kind is Kind.SERVICE_UP, AT)
         case Kind.FALLBACK_ON:
             return narrate.fallback(WWW, SORRY, SORRY_ROW, narrate.effects([AddDest(KEY, SORRY, SORRY_ROW)]), AT)
         case Kind.FALLBACK_OFF:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from healthd.config.schema import ExecHook, Place
+from healthd.config.schema import Config, ExecHook, Place, Settings
 from healthd.events import Kind
 from healthd.hooks import Announcer
 from healthd.hooks.base import HookStats
 from healthd.hooks.courier import Courier
 
 from .samples import sample, until
+
+
+def having(*hooks):
+    """A configuration with these hooks."""
+    return Config(Settings(hooks=hooks))
 
 
 class Recorder:
@@ -52,7 +57,7 @@ class Made(dict):
 async def test_every_hook_gets_every_event_in_order():
     made, log = Made(), Recorder("log")
     announcer = Announcer([log], made)
-    announcer.apply([ExecHook(("a",)), ExecHook(("b",))])
+    announcer.apply(having(ExecHook(("a",)), ExecHook(("b",))))
     events = [sample(kind) for kind in Kind]
     for event in events:
         announcer.event(event)
@@ -66,7 +71,7 @@ async def test_every_hook_gets_every_event_in_order():
 async def test_a_hook_that_breaks_its_promise_disturbs_no_other(caplog):
     made, log = Made(), Recorder("log")
     announcer = Announcer([log], made)
-    announcer.apply([ExecHook(("broken",)), ExecHook(("b",))])
+    announcer.apply(having(ExecHook(("broken",)), ExecHook(("b",))))
     announcer.event(sample(Kind.STARTED))
     await announcer.close(30)
 
@@ -78,9 +83,9 @@ async def test_a_hook_that_breaks_its_promise_disturbs_no_other(caplog):
 async def test_a_reload_keeps_the_hooks_that_stay_and_ends_the_ones_that_go():
     made = Made()
     announcer = Announcer(make=made)
-    announcer.apply([ExecHook(("stays",), place=Place("healthd.toml", 3)), ExecHook(("goes",))])
+    announcer.apply(having(ExecHook(("stays",), place=Place("healthd.toml", 3)), ExecHook(("goes",))))
     stays, goes = made["stays",], made["goes",]
-    announcer.apply([ExecHook(("comes",)), ExecHook(("stays",), place=Place("healthd.toml", 9))])
+    announcer.apply(having(ExecHook(("comes",)), ExecHook(("stays",), place=Place("healthd.toml", 9))))
     announcer.event(sample(Kind.RELOADED))
     await until(lambda: goes.closed)
 
@@ -95,9 +100,9 @@ async def test_a_changed_hook_is_a_new_hook():
     made = Made()
     announcer = Announcer(make=made)
     first = ExecHook(("a",))
-    announcer.apply([first])
+    announcer.apply(having(first))
     old = made["a",]
-    announcer.apply([replace(first, timeout=1.0)])
+    announcer.apply(having(replace(first, timeout=1.0)))
     await until(lambda: old.closed)
 
     assert made["a",] is not old
@@ -112,10 +117,10 @@ async def test_close_does_not_wait_for_hooks_that_a_reload_took_away():
         await asyncio.Event().wait()
 
     announcer = Announcer(make=lambda settings: Courier("hanging", hang))
-    announcer.apply([ExecHook(("a",))])
+    announcer.apply(having(ExecHook(("a",))))
     announcer.event(sample(Kind.STARTED))
     await reached.wait()
-    announcer.apply([])
+    announcer.apply(having())
     await asyncio.sleep(0)
     await announcer.close(0)
 

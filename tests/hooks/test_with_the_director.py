@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from healthd.config.schema import ExecHook
+from healthd.config.schema import Config, ExecHook, Settings
 from healthd.director import Director
 from healthd.events import Event, Kind
 from healthd.hooks import Announcer, HookStats, LogHook
@@ -85,7 +85,7 @@ async def test_a_program_that_hangs_delays_no_weight_change_and_no_other_hook(tm
     script.write_text(f"#!/bin/sh\necho $HEALTHD_KIND > {tmp_path}/started\nexec sleep 3600\n")
     script.chmod(0o755)
     announcer = Announcer([LogHook()])
-    announcer.apply([ExecHook((str(script),), timeout=3600.0)])
+    announcer.apply(Config(Settings(hooks=(ExecHook((str(script),), timeout=3600.0),))))
     keys = [dest(f"10.0.1.{number}") for number in range(100)]
     scenario = telling(Scenario(), announcer)
     await scenario.configure(config(service(*(real(key) for key in keys))))
@@ -99,7 +99,7 @@ async def test_a_program_that_hangs_delays_no_weight_change_and_no_other_hook(tm
     log, program = announcer.stats()
     events = [record for record in caplog.records if record.name == "healthd.events"]
     assert await scenario.rows() == dict.fromkeys(keys, 0)
-    assert len(events) == log.delivered == 1 + 100 * 52
+    assert len(events) == log.delivered == 1 + 100 * 52 + 51  # and 26 times the last went, 25 times the first came
     assert program.delivered == program.failed == 0
     assert program.queued == 1000
     assert program.dropped == log.delivered - 1 - 1000

@@ -1,0 +1,69 @@
+"""The fallback command: what it is told, its order, and that a reload changes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from healthd.config.schema import Config
+from healthd.events import Kind
+from healthd.hooks.fallback import FallbackCommands, arguments
+from healthd.model import AddressKey, Family, FwmarkKey, Protocol
+
+from .samples import WWW, sample, until
+
+DOWN, UP = sample(Kind.SERVICE_DOWN), sample(Kind.SERVICE_UP)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (AddressKey(Protocol.TCP, ip_address("192.0.2.80"), 80), ("192.0.2.80:80", "tcp")),
+        (AddressKey(Protocol.UDP, ip_address("2001:db8::53"), 53), ("[2001:db8::53]:53", "udp")),
+        (FwmarkKey(Family.IPV4, 7), ("7:0", "fwm")),
+    ],
+)
+def test_it_is_told_the_service_as_ldirectord_tells_it(key, told):
+    assert arguments(key) == told
+
+
+def having(line, **changes):
+    return Config(services=(replace(WWW, fallback_command=line, **changes),))
+
+
+async def test_it_is_run_with_start_and_stop_in_order(tmp_path):
+    """The command may have arguments of its own and be a list of commands; what it is told comes last."""
+    log = tmp_path / "log"
+    hook = FallbackCommands()
+    hook.configure(having(f"true; tell() {{ echo \"$@\" >>{log}; }}; tell 'a b' --page"))
+    for event in (DOWN, sample(Kind.SERVER_DOWN), UP):
+        hook.event(event)
+        hook.event(replace(event, service="another"))
+        await until(lambda: hook.stats().queued == 0 and hook.stats().delivered >= 1)
+    await hook.close(30)
+    assert log.read_text() == "a b --page start 192.0.2.80:80 tcp\na b --page stop 192.0.2.80:80 tcp\n"
+    assert (hook.stats().delivered, hook.stats().failed) == (2, 0)
+
+
+async def test_one_that_fails_is_counted_and_not_repeated(tmp_path):
+    hook = FallbackCommands()
+    hook.configure(having(f"echo >>{tmp_path}/log; exit 3 #"))
+    hook.event(DOWN)
+    await until(lambda: hook.stats().failed)
+    await hook.close(30)
+    assert (tmp_path / "log").read_text() == "\n"
+    assert "exit status 3" in hook.stats().last_error
+
+
+async def test_a_reload_changes_the_command(tmp_path):
+    hook = FallbackCommands()
+    hook.configure(having(f"echo one >>{tmp_path}/log #"))
+    hook.configure(having(f"echo two >>{tmp_path}/log #"))
+    hook.event(DOWN)
+    await until(lambda: hook.stats().delivered)
+    hook.configure(having(None))
+    hook.event(UP)
+    await hook.close(30)
+    assert (tmp_path / "log").read_text() == "two\n"
