@@ -94,7 +94,7 @@ class _Talk(Lines):
 class FtpCheck:
     """A login, and with `file` a file: it must come whole, or `max_bytes` of it, and match `expect`.
 
-    The file's connection goes to the server's own address, whichever one PASV names (RFC 2577, 3 tells why). With TLS
+    The file's connection goes to the server's own address, whichever one PASV names (RFC 2577 tells why). With TLS
     the file comes over TLS too, unless `clear_data`. TLS is never silently given up; a password goes out without it, if
     there is none.
     """
@@ -180,7 +180,7 @@ class FtpCheck:
         return f", {'' if whole else 'the first '}{len(content)} bytes of {file}"
 
     def _protect(self, talk: _Talk) -> Generator[Step, Any, Tls | None]:
-        """Agree on how files come over TLS (RFC 4217, 9); what they need for it."""
+        """Agree on how files come over TLS (RFC 4217); what they need for it."""
         tls = self.tls or self.starttls
         if tls is None:
             return None

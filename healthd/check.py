@@ -166,7 +166,7 @@ class Aside:
 
     It leads to another port (1..65535) of the target's address and never to another address, whatever a server says,
     and leaves from where the first does. The first stays open; what comes there waits for `Turn`. TLS begins with
-    `StartTls` and resumes the first one's session, as FTP servers demand (RFC 4217, 10.2). There is one stream aside
+    `StartTls` and resumes the first one's session, as many FTP servers demand (RFC 4217). There is one stream aside
     at a time; where it cannot be opened, it is as if it had not been asked for.
     """
 
