@@ -158,7 +158,7 @@ def test_with_tls_the_file_comes_over_tls_unless_told_otherwise(clear: bool):
     verdict = player.play(FtpCheck(file="motd", expect="fox", tls=TLS, clear_data=clear))
     assert verdict.detail == "logged in as anonymous, TLSv1.3, 4 bytes of motd"
     assert (StartTls(TLS) in player.steps) is not clear
-    if not clear:  # TLS begins once the server says that the file comes, not before (RFC 4217, 7)
+    if not clear:  # TLS begins once the server says that the file comes, not before
         assert player.steps.index(StartTls(TLS)) > player.steps.index(Send(b"RETR motd\r\n"))
 
 
