@@ -29,6 +29,7 @@ BUILT_IN = {
     "off": "checks.fixed:OffCheck",
     "pgsql": "checks.pgsql:PgsqlCheck",
     "mysql": "checks.mysql:MysqlCheck",
+    "oracle": "checks.oracle:OracleCheck",
     "ssh": "checks.ssh:SshCheck",
     "ftp": "checks.ftp:FtpCheck",
     "nntp": "checks.nntp:NntpCheck",

@@ -116,10 +116,10 @@ PURE_LIBRARY = frozenset(
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("healthd.api",),
     "asyncinotify": ("healthd.folders",),
-    "asyncpg": ("checks.pgsql",),
     "dns": ("checks.dns",),
     "h2": ("checks.grpc_call",),
     "httptools": ("checks.http_answer",),
+    "oracledb": ("checks.oracle_session",),
     "pyroute2": ("healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
     "tomli": ("healthd.config",),
 }
@@ -143,7 +143,7 @@ CHECKS_AVOID = frozenset(
         "time",
     )
 )
-CHECKS_WITH_OWN_IO: Mapping[str, frozenset[str]] = {"checks.pgsql": frozenset(("asyncio",))}
+CHECKS_WITH_OWN_IO: Mapping[str, frozenset[str]] = {}
 CHECKS_COMMAND = frozenset(("checks.__main__",))  # `python -m checks` asks through healthd's prober
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50

@@ -105,7 +105,7 @@ def test_every_module_of_the_installed_copy_can_be_imported(installed):
 IMPORT_ALL = """
 import importlib, pkgutil
 import checks, healthd
-OPTIONAL = {"asyncpg"}
+OPTIONAL = {"oracledb"}
 for package in (healthd, checks):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not found.name.endswith("__main__"):

@@ -35,6 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "off": {},
     "pgsql": {"user": "joe", "expect": "b+", "tls": TLS},
     "mysql": {"user": "joe", "expect": "b+", "tls": TLS},
+    "oracle": {"user": "joe", "service": "app", "expect": "b+"},
     "ssh": {"expect": "b+"},
     "ftp": {"file": "a", "expect": "b+", "starttls": TLS},
     "nntp": {"group": "a.b", "capabilities": ("READER",), "starttls": TLS},

@@ -21,6 +21,7 @@ NEEDED = {
     "http": {"username": "joe"},
     "pgsql": {"user": "joe"},
     "mysql": {"user": "joe"},
+    "oracle": {"user": "joe", "service": "app"},
     "nntp": {"user": "joe"},
     "smtp": {"user": "joe"},
     "imap": {"user": "joe"},
