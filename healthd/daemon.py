@@ -22,6 +22,7 @@ from typing import Any
 from healthd import __version__
 from healthd.claims import AlreadyClaimed, Claims
 from healthd.commands import exits
+from healthd.config.formats import AS_IT_IS, Reading
 from healthd.config.load import Loaded, load
 from healthd.config.problems import Problem, Severity, render
 from healthd.config.schema import Config, Settings
@@ -52,7 +53,8 @@ class Options:
     """How the daemon was started.
 
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
-    share. stop_patience: seconds that the table may take to carry the stop policy out.
+    share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
+    configuration, also when it is read again.
     """
 
     config: Path
@@ -61,6 +63,7 @@ class Options:
     log_level: str | None = None
     locks: Path = LOCKS
     stop_patience: float = STOP_PATIENCE
+    reading: Reading = AS_IT_IS
 
 
 def log_problems(problems: Sequence[Problem]) -> None:
@@ -236,7 +239,7 @@ class Daemon:
 
     async def _reload(self) -> dict[str, Any]:
         try:
-            loaded = await asyncio.to_thread(load, self._options.config)
+            loaded = await asyncio.to_thread(load, self._options.config, reading=self._options.reading)
         except Exception as error:
             logger.exception("reading the configuration failed because of a fault of healthd's own; please report it")
             return self._refuse("the configuration could not be read", f"{type(error).__name__}: {error}")

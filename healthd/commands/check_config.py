@@ -7,7 +7,7 @@ import json
 import sys
 
 from healthd.commands import exits
-from healthd.commands.arguments import add_config
+from healthd.commands.arguments import add_config, reading
 from healthd.config.load import load
 from healthd.config.problems import as_json, render
 
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exits 0 if the configuration can be used (warnings may be printed), 78 if not."""
-    loaded = load(arguments.config)
+    loaded = load(arguments.config, reading=reading(arguments))
     if arguments.json:
         print(json.dumps([as_json(problem) for problem in loaded.problems], indent=2))
     elif loaded.problems:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd.commands import exits
-from healthd.commands.arguments import add_config, add_socket
+from healthd.commands.arguments import add_config, add_socket, reading
 from healthd.commands.loading import load_or_tell
 from healthd.config.schema import Admin, Config
 from healthd.control import ControlError, ask
@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exits 0 if nothing would change, 2 if something would, 78 or 69 if that cannot be told."""
-    config = load_or_tell(arguments.config, warnings=False)
+    config = load_or_tell(arguments.config, reading(arguments), warnings=False)
     if config is None:
         return exits.CONFIG
     known = Known() if arguments.offline else _known(arguments.socket)

@@ -14,7 +14,7 @@ from typing import Any
 
 from healthd.check import Outcome, Reason, Verdict
 from healthd.commands import exits
-from healthd.commands.arguments import add_config
+from healthd.commands.arguments import add_config, reading
 from healthd.commands.loading import load_or_tell
 from healthd.config.problems import nearest
 from healthd.config.schema import CheckPlan, Config, RealServer, ServiceConfig, Settings
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Exits 0 if all passed, 2 if one failed, 3 if one could not be asked, 66 if there is no such service or server."""
-    config = load_or_tell(arguments.config, warnings=False)
+    config = load_or_tell(arguments.config, reading(arguments), warnings=False)
     if config is None:
         return exits.CONFIG
     try:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from healthd.commands import exits
-from healthd.commands.arguments import add_config
+from healthd.commands.arguments import add_config, reading
 from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Config
@@ -50,13 +50,14 @@ def main(arguments: argparse.Namespace) -> int:
     policy could not be carried out), 70 for a fault of its own.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again, it must not end us
-    loaded = load(arguments.config)
+    how = reading(arguments)
+    loaded = load(arguments.config, reading=how)
     if loaded.config is None:
         print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return exits.CONFIG
     level = arguments.log_level
     table = MemoryTable() if arguments.table == "memory" else None
-    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks)
+    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks, reading=how)
     return asyncio.run(serve(_with_level(loaded.config, level), options, loaded.problems))
 
 

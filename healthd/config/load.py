@@ -10,7 +10,7 @@ Nothing is changed by loading, so a reload reads everything first and only then 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from typing import Any
 from healthd.config.checks import Shared
 from healthd.config.decode import At, Report, Told, take, unknown
 from healthd.config.defaults import Defaults, read_defaults
+from healthd.config.formats import AS_IT_IS, Format, Reading
 from healthd.config.kinds import many, tables, text
+from healthd.config.ldirectord import loading as ldirectord
 from healthd.config.problems import Problem
 from healthd.config.schema import Config, ServiceConfig, Settings
 from healthd.config.services import read_service
 from healthd.config.settings import REPEATED, SINGLE, read_settings
-from healthd.config.source import Source, read
+from healthd.config.source import Source, parse, read, read_bytes
 from healthd.config.tables import ELSEWHERE_OF_FILE
 from healthd.model import AddressKey, Forwarding, ServiceKey, family_of
 
@@ -43,25 +45,35 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load(path: Path, *, strict_files: bool = True) -> Loaded:
-    """Read a healthd.toml with all that it includes, a folder that has one, or a file of services alone.
+def load(path: Path, *, strict_files: bool = True, reading: Reading = AS_IT_IS) -> Loaded:
+    """Read a healthd.toml with all that it includes, a folder that has one, a file of services, or an ldirectord.cf.
 
     strict_files: also look whether scripts, certificates and programs of hooks are there; off for checking a
-    configuration on another machine. Problems of the files themselves are problems of the result, never exceptions.
+    configuration on another machine. reading: how to take the file; by default it is recognised by its content.
+    Problems of the files themselves are problems of the result, never exceptions.
     """
     report = Report(strict_files=strict_files)
     file = path / MAIN if _is_folder(path) else path
-    main = read(file)
+    data = read_bytes(file)
+    if isinstance(data, bytes) and reading.of(file.name, data) is Format.LDIRECTORD:
+        found = ldirectord.sources(file, data, report, strict=reading.strict)
+        return _load(found[0], found[1:], report) if found else Loaded(None, report.problems())
+    main = parse(str(file), data) if isinstance(data, bytes) else data
     if isinstance(main, Problem):
         report.unread(main)
         _read_all(_included(At(Source(str(file), "", {})), file.parent, report), report)
         return Loaded(None, report.problems())
+    return _load(main, _included(At(main), file.parent, report), report)
+
+
+def _load(main: Source, others: Sequence[Path | Source], report: Report) -> Loaded:
+    """Everything of the main file and of others: those that are still to be read, and those that are read already."""
     root = At(main)
-    names = _included(root, file.parent, report)
     settings, layers = read_settings(main.tree, root, report)
     defaults = read_defaults(main.tree.get("defaults", {}), root / "defaults", report, layers)
     _check_keys(root, (*OF_SERVICES, *OF_DAEMON), report)
-    sources = [main, *_read_all(names, report)]
+    unread = [other for other in others if isinstance(other, Path)]
+    sources = [main, *_read_all(unread, report), *(other for other in others if isinstance(other, Source))]
     services = _services(sources, defaults, report)
     _check_uniqueness(services, report)
     _check_sync(services, settings, report)

@@ -8,10 +8,11 @@ from typing import Any
 
 from healthd.config import checks, dests, virtual
 from healthd.config.checks import Shared
-from healthd.config.decode import At, Layer, Report, decode, field_of, keys_of
+from healthd.config.decode import At, Layer, Report, decode, keys_of
 from healthd.config.defaults import Defaults
-from healthd.config.schema import MailSettings, RealServer, ServiceConfig
-from healthd.config.tables import ELSEWHERE_OF_SERVICE, MailTable, ServiceTable
+from healthd.config.mail import read_mail
+from healthd.config.schema import RealServer, ServiceConfig
+from healthd.config.tables import ELSEWHERE_OF_SERVICE, ServiceTable
 from healthd.model import Forwarding
 
 
@@ -40,6 +41,7 @@ def read_service(
         admin=table.admin,
         on_stop=table.on_stop,
         fallback_command=table.fallback_command,
+        fallback_command_at_stop=table.fallback_command_at_stop,
         monitor_file=Path(table.monitor_file) if table.monitor_file else None,
         title=table.title,
         comment=table.comment,
@@ -54,23 +56,12 @@ def _maintenance(table: ServiceTable, daemon: Layer) -> Path | None:
     return Path(folder) if folder else None
 
 
-def read_mail(given: tuple[At, Mapping[str, Any]] | None, daemon: Layer, report: Report) -> MailSettings:
-    """What a service says of mail, laid over what the daemon says."""
-    layer = daemon
-    if given is not None:
-        at, values = given
-        layer = decode(keys_of(MailTable), values, at, report).over(daemon)
-    table = MailTable(layer, **{field_of(name): value for name, value in layer.values.items()})
-    return MailSettings(table.to, table.from_, table.server, table.reminder, frozenset(table.during))
-
-
 def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) -> None:
     """Say what is allowed but hardly meant, and what only shows once all servers are known."""
     at, bad = table.layer.at, table.layer.bad
     if not table.real and "real" not in bad:
-        report.error(
-            at, "the service has no real server; add [[service.real]]", on_key=True, expected="[[service.real]]"
-        )
+        tell = report.warning if "real" in table.layer.values else report.error  # real = [] is said on purpose
+        tell(at, "the service has no real server; add [[service.real]]", on_key=True, expected="[[service.real]]")
     tunnels = any(real.spec.forwarding is Forwarding.IPIP for real in reals) or table.forward is Forwarding.IPIP
     if table.tunnel is not None and not tunnels and "tunnel" not in table.layer.origins and "forward" not in bad:
         report.error(at / "tunnel", 'tunnel: only for servers with forward = "ipip"')

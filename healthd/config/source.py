@@ -87,7 +87,13 @@ def _declared(tree: Mapping[str, Any]) -> list[Path]:
 
 
 def read(file: File) -> Source | Problem:
-    """Read and parse one file, or say why that is not possible."""
+    """Read and parse one file of TOML, or say why that is not possible."""
+    data = read_bytes(file)
+    return data if isinstance(data, Problem) else parse(str(file), data)
+
+
+def read_bytes(file: File) -> bytes | Problem:
+    """The bytes of a file, or why they cannot be had."""
     name = str(file)
     try:
         status = file.stat()
@@ -95,12 +101,11 @@ def read(file: File) -> Source | Problem:
             return Problem(Severity.ERROR, f"cannot read: it is {_nature(status.st_mode)}, not a file", name)
         if status.st_size > MAX_BYTES:
             return Problem(Severity.ERROR, f"cannot read: it is larger than {MAX_BYTES >> 20} MiB", name)
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         return Problem(Severity.ERROR, f"cannot read: {error.strerror}", name)
     except ValueError as error:
         return Problem(Severity.ERROR, f"cannot read: {error}", name)
-    return parse(name, data)
 
 
 def parse(name: str, data: bytes) -> Source | Problem:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from healthd.config.ldirectord.directives import OF_VIRTUAL
+from healthd.config.ldirectord.globals import OF_FILE
 from healthd.config.positions import Positions
 from healthd.config.problems import Path, Problem, Severity, Span, nearest
 from healthd.config.schema import Place
@@ -64,4 +66,4 @@ class Listing(Source):
 
 def secret(name: str) -> bool:
     """Whether a directive's value is not to be shown, also if its name is misspelt."""
-    return bool(name) and nearest(name, SECRETS) != ""
+    return nearest(name, (*OF_VIRTUAL, *OF_FILE, "real")) in SECRETS
