@@ -97,12 +97,26 @@ class Stage(Enum):
     RELOADING = "reloading"
 
 
+class MailTls(Enum):
+    """Encryption on the way to the mail server.
+
+    AUTO: STARTTLS where the server offers it, whoever it is; with a user's name it is as STARTTLS. NONE: never.
+    STARTTLS: required (RFC 3207). TLS: from the first byte (RFC 8314).
+    """
+
+    AUTO = "auto"
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
 @dataclass(frozen=True, slots=True)
 class MailSettings:
     """Mail about servers. to: empty for no mail at all. sender: None for our own user and host.
 
     server: HOST or HOST:PORT of SMTP, None for the machine's own mailer. reminder: seconds from one reminder of a
-    server that is still down to the next, 0 for none. during: stages of the daemon in which mail is sent.
+    server that is still down to the next, 0 for none. during: stages of the daemon in which mail is sent. The rest is
+    of `server`. password_file: read before each use, so it may change. ca_file: None for the system's authorities.
     """
 
     to: tuple[str, ...] = ()
@@ -110,6 +124,12 @@ class MailSettings:
     server: str | None = None
     reminder: float = 0.0
     during: frozenset[Stage] = frozenset(Stage)
+    tls: MailTls = MailTls.AUTO
+    verify: bool = True
+    ca_file: Path | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +150,7 @@ class ServiceConfig:
     admin: Admin = Admin.ENABLED
     on_stop: OnStop | None = None
     fallback_command: str | None = None
+    fallback_command_at_stop: bool = False
     monitor_file: Path | None = None
     title: str = ""
     comment: str = ""

@@ -23,6 +23,7 @@ from healthd.config.kinds import (
     number,
     path,
     path_or_none,
+    sender,
     server,
     table,
     tables,
@@ -32,7 +33,7 @@ from healthd.config.kinds import (
     whole_seconds,
     words,
 )
-from healthd.config.schema import Admin, OnFailure, OnStop, Stage
+from healthd.config.schema import Admin, MailTls, OnFailure, OnStop, Stage
 from healthd.model import MAX_WEIGHT, Address, Checksum, Encapsulation, Family, Forwarding, Protocol, SyncState, Tunnel
 
 Given = tuple[tuple[At, Mapping[str, Any]], ...]
@@ -197,8 +198,10 @@ class MailTable:
 
     layer: Layer
     to: tuple[str, ...] = key(many(mailbox, "a list of mail addresses"), "who gets mail; [] for nobody", (), shown="[]")
-    from_: str | None = key(mailbox, "sender; default: the daemon's user at this host")
-    server: str | None = key(server, "SMTP server; default: the machine's own mailer")
+    from_: str | None = key(sender, "sender; default: the daemon's user at this host")
+    server: str | None = key(
+        server, 'SMTP server; its port is 25, or 465 with `tls = "tls"`; default: the machine\'s own mailer'
+    )
     reminder: float = key(
         duration(0),
         "while a server is down, mail is sent again after so long; 0s for no reminders",
@@ -211,6 +214,18 @@ class MailTable:
         tuple(Stage),
         shown=str([stage.value for stage in Stage]).replace("'", '"'),
     )
+    tls: MailTls = key(
+        members(MailTls),
+        "encryption to `server`: `auto` where it offers STARTTLS, `starttls` always (as is `auto` with a `username`), "
+        "`tls` from the first byte",
+        MailTls.AUTO,
+        shown='"auto"',
+    )
+    verify: bool = key(flag, "with `starttls` and `tls`, verify the server's certificate and name", True, shown="true")
+    ca_file: str | None = key(path, "PEM file of the authorities to trust; default: the system's", file="read")
+    username: str | None = key(title, "user to log in as at `server`; default: no login")
+    password: str | None = key(text, "that user's password", secret=True)
+    password_file: str | None = key(path, "file with the password, instead of `password`", file="read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +274,9 @@ class ServiceTable:
         "command line for /bin/sh, run with `start ADDRESS:PORT PROTOCOL` when no server is usable any more and with "
         "`stop ADDRESS:PORT PROTOCOL` when one is again",
     )
+    fallback_command_at_stop: bool = key(
+        flag, "run `fallback_command` with `stop` when the daemon stops while it is in force", False, shown="false"
+    )
     monitor_file: str | None = key(path, "file that gets a line for every probe")
     maintenance: str | None = key(
         path_or_none, 'folder of maintenance files, "" for none; default: `folder` of [maintenance]'
@@ -266,7 +284,8 @@ class ServiceTable:
     title: str = key(title, "what people call the service, for mail", "")
     comment: str = key(any_text, "what people should know of the service, for mail", "", shown='""')
     mail: tuple[At, Mapping[str, Any]] | None = key(
-        table("a table with to, from, server, reminder, during"), "mail about this service, laid over [mail]"
+        table("a table with keys of [mail] such as to, from, server, reminder, during"),
+        "mail about this service, laid over [mail]; one with a `server` has the keys of that server from itself alone",
     )
     check: Given = key(
         tables("a table or an array of tables"), "how to ask the servers; with several, all must pass", ()

@@ -2,13 +2,15 @@
 
 It is ldirectord's `fallbackcommand`: `LINE start|stop ADDRESS:PORT PROTOCOL`, for a firewall mark `LINE start|stop
 MARK:0 fwm`. It does not depend on a fallback server. Each service has its own queue, in which the command is run in the
-order of what happened; what is outdated before its turn comes is left out.
+order of what happened; what is outdated before its turn comes is left out. When the daemon stops while a service is
+without servers, its command is run with `stop` if that is asked for (`fallback_command_at_stop`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from healthd.config.schema import Config, ServiceConfig
 from healthd.events import Event, Kind
@@ -50,6 +52,8 @@ class FallbackCommands:
 
     def __init__(self) -> None:
         self._couriers: dict[tuple[str, str, ServiceKey], Courier] = {}
+        self._down: dict[str, Event] = {}
+        self._at_stop: frozenset[str] = frozenset()
         self._retiring: set[asyncio.Task[None]] = set()
 
     def configure(self, config: Config) -> None:
@@ -59,14 +63,23 @@ class FallbackCommands:
             for service in config.services
             if service.fallback_command is not None
         }
+        self._at_stop = frozenset(service.name for service in config.services if service.fallback_command_at_stop)
         for known in self._couriers.keys() - wanted.keys():
             self._retire(self._couriers[known])
         self._couriers = {which: self._couriers.get(which) or _courier(service) for which, service in wanted.items()}
 
     def event(self, event: Event) -> None:
-        """Take what happened to a service."""
-        if event.kind not in WORDS:
-            return
+        """Take what happened to a service, or that the daemon stops."""
+        if event.kind is Kind.STOPPING:
+            for service in self._down.keys() & self._at_stop:
+                self._tell(replace(self._down[service], kind=Kind.SERVICE_UP, at=event.at, message=event.message))
+        elif event.kind in WORDS:
+            self._down.pop(event.service, None)
+            if event.kind is Kind.SERVICE_DOWN:
+                self._down[event.service] = event
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         for (service, _, _), courier in self._couriers.items():
             if service == event.service:
                 courier.event(event)

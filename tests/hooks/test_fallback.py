@@ -67,3 +67,20 @@ async def test_a_reload_changes_the_command(tmp_path):
     hook.event(UP)
     await hook.close(30)
     assert (tmp_path / "log").read_text() == "two\n"
+
+
+async def test_at_the_stop_it_is_run_where_that_is_asked_for_and_its_start_was(tmp_path):
+    for asked, before, said in (
+        (True, [DOWN], "start\nstop\n"),
+        (True, [DOWN, UP], "start\nstop\n"),
+        (False, [DOWN], "start\n"),
+    ):
+        log = tmp_path / f"log{asked}{len(before)}"
+        hook = FallbackCommands()
+        hook.configure(having(f"f() {{ echo $1 >>{log}; }}; f", fallback_command_at_stop=asked))
+        for number, event in enumerate(before, 1):
+            hook.event(event)
+            await until(lambda number=number, hook=hook: hook.stats().delivered == number)
+        hook.event(sample(Kind.STOPPING))
+        await hook.close(30)
+        assert log.read_text() == said
