@@ -10,7 +10,7 @@ from healthd.config.ldirectord import perl_chars
 from healthd.config.ldirectord import perl_tokens as tokens
 from healthd.config.ldirectord.perl_cursor import Cursor, Flags
 from healthd.config.ldirectord.perl_flags import read_flags
-from healthd.config.ldirectord.perl_look import behind
+from healthd.config.ldirectord.perl_look import behind, width
 from healthd.config.ldirectord.perl_nodes import (
     NEVER,
     Alternatives,
@@ -57,6 +57,7 @@ class _Parser:
         node = self._alternatives()
         if not self._cursor.done:
             raise self._cursor.wrong("')' without its '('")
+        self._groups.check(self._cursor, node)
         return node
 
     # --- alternatives, sequences, repetitions ---
@@ -104,6 +105,8 @@ class _Parser:
         least, most = times
         if most is not None and least > most:
             return NEVER
+        if width(atom)[1] == 0 and times != (0, 1):  # Perl 5.36 goes astray in some of these
+            raise self._cursor.refuse("a quantifier on what has no length", start)
         self._skip()
         greed = self._greed()
         self._skip()
@@ -121,10 +124,11 @@ class _Parser:
         count = cursor.take(tokens.COUNT)
         if not count:
             return None
-        least = self._bounded(count[1] or "0", start)
-        return least, self._bounded(count[3] or count[4], start) if count[3] or count[4] else None if count[
-            2
-        ] else least
+        low, comma, high, high_alone = count.groups()
+        lowest = self._bounded(low or "0", start)
+        if high or high_alone:
+            return lowest, self._bounded(high or high_alone, start)
+        return lowest, None if comma else lowest
 
     def _bounded(self, digits: str, start: int) -> int:
         if digits.startswith("0") and digits != "0":

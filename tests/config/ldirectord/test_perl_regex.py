@@ -67,7 +67,7 @@ TRANSLATED = {
     "a++b*+c?+d{1,2}+": "(?>a+)(?>b*)(?>c?)(?>d{1,2})",
     "a+?b*?c??": "a+?b*?c??",
     "a{2,1}": "(?!)",
-    "^*a": "(?:^)*a",
+    "^?a": "(?:^)?a",
     "(?>a|b)c": "(?>a|b)c",
     "(*atomic:a)": "(?>a)",
     # groups
@@ -125,6 +125,8 @@ REFUSED = {
     r"é\x{20ac}": ("cannot be translated: a character above 255", 1),
     r"\777": ("cannot be translated: a character above 255", 0),
     r"(a\1)": ("cannot be translated: a reference to group 1 from within", 2),
+    "a^*": ("cannot be translated: a quantifier on what has no length", 1),
+    r"((a)*b)*\2": ("cannot be translated: a reference to group 2, which stands in two repetitions", 8),
     r"\1(a)": ("cannot be translated: a reference to group 1, which does not stand before", 0),
     r"\k<n>": ("cannot be translated: a reference to group 'n', which does not", 0),
     r"[^\d\D]": ("cannot be translated: a set of characters with none in it", 0),
