@@ -139,9 +139,19 @@ class Key:
     file: str | None = None
 
 
-def key(kind: Kind[Any], doc: str, default: Any = None, *, required: bool = False, shown: str | None = None) -> Any:
-    """A field of a table's dataclass that the configuration may set."""
-    return dataclasses.field(default=default, metadata={"kind": kind, "doc": doc, "required": required, "shown": shown})
+def key(
+    kind: Kind[Any],
+    doc: str,
+    default: Any = None,
+    *,
+    required: bool = False,
+    shown: str | None = None,
+    secret: bool = False,
+    file: str | None = None,
+) -> Any:
+    """A field of a table's dataclass that the configuration may set. The rest is as in `Key`."""
+    about = {"kind": kind, "doc": doc, "required": required, "shown": shown, "secret": secret, "file": file}
+    return dataclasses.field(default=default, repr=not secret, metadata=about)
 
 
 def keys_of(table: Callable[..., Any]) -> Mapping[str, Key]:

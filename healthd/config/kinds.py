@@ -196,7 +196,9 @@ def _path_or_none(value: object) -> str:
 
 path = plain("an absolute path", absolute)
 path_or_none = plain('an absolute path or ""', _path_or_none)
-mailbox = matching("a mail address", r"[^\s,;<>]+", 254)
+_MAILBOX = r"(?!-)[\w.!#$%&'*+/=?^`{|}~-]+(@([\w.-]+|\[[0-9A-Za-z:.]+\]))?"  # RFC 5322, 3.4.1, without its quoted forms
+mailbox = matching("a mail address", _MAILBOX, 254)
+sender = matching('a mail address, also as in "Name <name@example.org>"', rf"{_MAILBOX}|[\w .'-]+ <{_MAILBOX}>", 350)
 server = matching(
     'a host with or without a port such as "mail.example.org:25"', r"(\[[0-9A-Fa-f:.]+\]|[^\s:]+)(:\d{1,5})?", 260
 )
