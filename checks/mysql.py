@@ -86,16 +86,19 @@ class MysqlCheck:
 
     def _knock(self, packets: Packets, greeting: Greeting) -> Generator[Step, Any, str]:
         try:
-            yield from self._log_in(packets, greeting)
+            body = yield from self._log_in(packets, greeting)
         except Refusal as refusal:
             if not refusal.state.startswith("28") and refusal.code not in _TURNED_AWAY:
                 raise
             return f"{greeting.version} takes logins: {refusal}"
+        if body[0] == _MORE:
+            return f"{greeting.version} takes logins"
+        _expect_ok(body)
         yield from _leave(packets)
         return f"{greeting.version} takes logins, without a password"
 
     def _visit(self, packets: Packets, greeting: Greeting) -> Generator[Step, Any, str]:
-        yield from self._log_in(packets, greeting)
+        _expect_ok((yield from self._log_in(packets, greeting)))
         try:
             yield from self._look_at_role(packets)
             said = yield from self._ask(packets, "MariaDB" in greeting.version)
@@ -120,7 +123,8 @@ class MysqlCheck:
         yield from packets.send(my.tls_request(self._capabilities() | greeting.capabilities & my.PLUGIN_AUTH))
         yield StartTls(tls)
 
-    def _log_in(self, packets: Packets, greeting: Greeting) -> Talk:
+    def _log_in(self, packets: Packets, greeting: Greeting) -> Generator[Step, Any, bytes]:
+        """The server's last word to a login, which should be OK."""
         plugin = greeting.plugin if greeting.plugin in (_NATIVE, _CACHING) else _NATIVE
         proof = self._proof(plugin, greeting.scramble)
         capabilities = self._capabilities() | greeting.capabilities & my.PLUGIN_AUTH
@@ -133,12 +137,17 @@ class MysqlCheck:
             body = yield from packets.next()
         if body[0] == _MORE and plugin == _CACHING:
             body = yield from self._from_cache(packets, body)
-        if body[0] != _OK:
-            raise my.malformed("an answer to a login", body)
+        return body
 
     def _proof(self, plugin: str, scramble: bytes) -> bytes:
-        """What shows the server that we know the password."""
+        """What shows the server that we know the password; nothing without one.
+
+        Servers send strangers to any way to log in that they know. Whoever turned away then would have interrupted a
+        handshake.
+        """
         match plugin:
+            case _ if not self.password:
+                return b""
             case "mysql_native_password":
                 return native(self.password, scramble)
             case "caching_sha2_password":
@@ -189,18 +198,14 @@ class MysqlCheck:
 
 
 def native(password: str, scramble: bytes) -> bytes:
-    """SHA1(password) XOR SHA1(scramble, SHA1(SHA1(password))); nothing without a password."""
-    if not password:
-        return b""
+    """SHA1(password) XOR SHA1(scramble, SHA1(SHA1(password)))."""
     once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
     twice = hashlib.sha1(once, usedforsecurity=False).digest()
     return _mixed(once, hashlib.sha1(scramble + twice, usedforsecurity=False).digest())
 
 
 def caching(password: str, scramble: bytes) -> bytes:
-    """SHA256(password) XOR SHA256(SHA256(SHA256(password)), scramble); nothing without a password."""
-    if not password:
-        return b""
+    """SHA256(password) XOR SHA256(SHA256(SHA256(password)), scramble)."""
     once = hashlib.sha256(password.encode()).digest()
     twice = hashlib.sha256(once).digest()
     return _mixed(once, hashlib.sha256(twice + scramble).digest())
@@ -218,6 +223,11 @@ def _switch(body: bytes) -> tuple[str, bytes]:
     if not zero:
         raise my.malformed("an answer to a login", body)
     return shown(plugin), scramble.removesuffix(b"\0")
+
+
+def _expect_ok(body: bytes) -> None:
+    if body[0] != _OK:
+        raise my.malformed("an answer to a login", body)
 
 
 def _leave(packets: Packets) -> Talk:

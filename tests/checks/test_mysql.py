@@ -181,11 +181,14 @@ def test_without_a_user_it_knocks(answer: bytes, outcome: Outcome, detail: str):
     assert (verdict.outcome, verdict.detail) == (outcome, detail)
 
 
-def test_a_knock_follows_a_server_to_another_way_to_log_in():
-    """MySQL sends strangers there; who turned away then would count as an interrupted handshake."""
-    switch = packet(2, b"\xfe" + CACHING.encode() + b"\0" + SCRAMBLE + b"\0")
+@pytest.mark.parametrize("plugin", [CACHING, "client_ed25519", "sha256_password", "what_comes_next"])
+def test_a_knock_follows_a_server_to_any_other_way_to_log_in(plugin: str):
+    """Servers send strangers there; who turned away then would count as an interrupted handshake."""
+    switch = packet(2, b"\xfe" + plugin.encode() + b"\0" + SCRAMBLE + b"\0")
     refused = packet(4, error(1045, "28000", "Access denied"))
     assert passed(verdict_for(KNOCK, hello(), lambda _: switch, Sent(packet(3, b"")), refused))
+    asked = verdict_for(KNOCK, hello(), lambda _: switch, Sent(packet(3, b"")), packet(4, b"\1Password: "))
+    assert passed(asked) == (plugin != CACHING)
 
 
 def test_a_farewell_that_cannot_be_said_changes_nothing():
