@@ -49,9 +49,12 @@ def assign(
     watches: dict[ServerRef, tuple[int, ...]] = {}
     servers: dict[int, ServerRef] = {}
     probe_of: dict[int, int] = {}
-    for ref, plan in _plans(services):
+    told: set[int] = set()
+    for service, ref, plan in _plans(services):
         probe = ids.probe((plan.check, plan.target, plan.cadence))
         watch = ids.watch((ref, probe))
+        if service.monitor_file is not None:
+            told.add(probe)
         if watch in servers:
             continue
         health = healths[watch] if watch in healths else begin(ref, plan)
@@ -60,19 +63,18 @@ def assign(
         watches[ref] = (*watches.get(ref, ()), watch)
         servers[watch] = ref
         probe_of[watch] = probe
-    probes = tuple(_probe(number, plan, watching[number]) for number, plan in plans.items())
+    probes = tuple(
+        Probe(number, plan.check, plan.target, plan.cadence, tuple(watching[number]), number in told)
+        for number, plan in plans.items()
+    )
     return Assignment(probes, ids.probes, ids.watches, servers, probe_of, watches, ids.next)
 
 
-def _plans(services: Iterable[ServiceConfig]) -> Iterator[tuple[ServerRef, CheckPlan]]:
+def _plans(services: Iterable[ServiceConfig]) -> Iterator[tuple[ServiceConfig, ServerRef, CheckPlan]]:
     for service in services:
         for real in service.reals:
             for plan in real.checks:
-                yield (service.key, real.key), plan
-
-
-def _probe(number: int, plan: CheckPlan, watches: list[Watch]) -> Probe:
-    return Probe(number, plan.check, plan.target, plan.cadence, tuple(watches))
+                yield service, (service.key, real.key), plan
 
 
 class _Ids:

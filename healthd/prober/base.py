@@ -39,13 +39,17 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One thing to ask regularly, for all who watch it. id: stays the same as long as check, target and cadence do."""
+    """One thing to ask regularly, for all who watch it. id: stays the same as long as check, target and cadence do.
+
+    told: somebody wants every verdict, also of passes that change nothing.
+    """
 
     id: int
     check: Check | AsyncCheck
     target: Target
     cadence: Cadence
     watches: tuple[Watch, ...]
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ class Sink(Protocol):
     def observed(self, batch: Sequence[Observation]) -> None:
         """Transitions, failures, inconclusive verdicts and changed weights, at once; steady passes are not sent.
 
-        The first pass after a failure or an inconclusive verdict is sent even where no health changes.
+        The first pass after a failure or an inconclusive verdict is sent even where no health changes, and of probes
+        that are `told` every pass is.
         """
         ...
 

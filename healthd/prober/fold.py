@@ -5,7 +5,7 @@ from __future__ import annotations
 from healthd.check import Outcome, Passed, Verdict
 from healthd.health import Health, Phase, Thresholds, observe
 from healthd.prober.attempt import Attempt, Question
-from healthd.prober.base import Observation, Probe, Watch
+from healthd.prober.base import Observation, Probe
 from healthd.prober.engine import Result
 from healthd.prober.knock import Knock
 from healthd.prober.schedule import Rhythm
@@ -19,9 +19,9 @@ class Entry:
 
     at: milliseconds of the wheel's slot it waits in, IDLE while it is asked or waits its turn. due: milliseconds at
     which this asking was due. moved: it was put off once after a stall. again: ask again at once. steady: every watch
-    is UP with no streak and `weight`, so a pass with that weight changes nothing. doubted: the last verdict was no
-    pass, so the next pass is told whatever it changes. knocks: probes that will only connect before the check is
-    asked again, None where every probe asks it. knocking: the one under way only connects.
+    is UP with no streak and `weight`, so a pass with that weight changes nothing, and nobody is to be told of it.
+    doubted: the last verdict was no pass, so the next pass is told whatever it changes. knocks: probes that will only
+    connect before the check is asked again, None where every probe asks it. knocking: the one under way only connects.
     """
 
     __slots__ = (
@@ -61,12 +61,13 @@ class Entry:
         self.reached = self.took = 0.0
         self.limits: dict[int, Thresholds] = {}
         self.healths: dict[int, Health] = {}
-        self.rewatch(probe.watches)
+        self.take(probe)
 
-    def rewatch(self, watches: tuple[Watch, ...]) -> None:
-        """Take these watches: new thresholds for all, the health of those already here, the given one for others."""
-        self.limits = {watch.id: watch.thresholds for watch in watches}
-        self.healths = {watch.id: self.healths.get(watch.id, watch.health) for watch in watches}
+    def take(self, probe: Probe) -> None:
+        """Take what is new of the same probe: thresholds for all watches, health for those that are not here yet."""
+        self.probe = probe
+        self.limits = {watch.id: watch.thresholds for watch in probe.watches}
+        self.healths = {watch.id: self.healths.get(watch.id, watch.health) for watch in probe.watches}
         self._settle()
 
     def next_question(self) -> Question:
@@ -97,7 +98,10 @@ class Entry:
         return True
 
     def fold(self, verdict: Verdict, now: float, took: float) -> Observation | None:
-        """Fold a verdict. The observation to report, None for a pass that changes nothing and follows a pass."""
+        """Fold a verdict. The observation to report; None for a pass that changes nothing and follows a pass.
+
+        Of a probe that is `told`, every verdict is reported.
+        """
         before, doubted = self.healths, self.doubted
         self.healths = {
             watch: observe(health, verdict.outcome, self.limits[watch], now, verdict.weight)
@@ -106,7 +110,7 @@ class Entry:
         self.verdict, self.reached, self.took = verdict, now, took
         self.doubted = verdict.outcome is not Outcome.PASS
         self._settle()
-        if not self.doubted and not doubted and self.healths == before:
+        if not (self.doubted or doubted or self.probe.told) and self.healths == before:
             return None
         return self.last()
 
@@ -136,7 +140,9 @@ class Entry:
     def _settle(self) -> None:
         healths = list(self.healths.values())
         self.weight = healths[0].weight if healths else None
-        self.steady = all(h.phase is Phase.UP and not h.streak and h.weight == self.weight for h in healths)
+        self.steady = not self.probe.told and all(
+            h.phase is Phase.UP and not h.streak and h.weight == self.weight for h in healths
+        )
 
 
 def pass_of(result: Result) -> tuple[str, int | None] | None:

@@ -99,8 +99,7 @@ class LocalProber:
             entry = kept.get(probe.id) or Entry(probe, rhythms[probe.id])
             entries[probe.id] = entry
             if probe.id in kept:
-                entry.rewatch(probe.watches)
-                entry.probe = probe
+                entry.take(probe)
             else:
                 self._unasked.append(entry)
                 self._schedule(entry, entry.rhythm.soon(now))

@@ -18,7 +18,7 @@ from healthd.prober.base import Probe, Watch
 PART = 250
 
 _WatchRow = tuple[int, int, str, int, float, int | None]
-_Row = tuple[int, int, int, int, tuple[_WatchRow, ...]]
+_Row = tuple[int, int, int, int, bool, tuple[_WatchRow, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ def _row(probe: Probe, numbers: _Numbering, healths: Mapping[int, Health]) -> _R
     watches = tuple(
         _watch_row(watch, numbers.of(watch.thresholds), healths.get(watch.id, watch.health)) for watch in probe.watches
     )
-    return probe.id, numbers.of(probe.check), numbers.of(probe.target), numbers.of(probe.cadence), watches
+    check, target, cadence = (numbers.of(value) for value in (probe.check, probe.target, probe.cadence))
+    return probe.id, check, target, cadence, probe.told, watches
 
 
 def _watch_row(watch: Watch, thresholds: int, health: Health) -> _WatchRow:
@@ -130,9 +131,9 @@ class Assignment:
         return probes
 
     def _probe(self, row: _Row) -> Probe:
-        number, check, target, cadence, watches = row
+        number, check, target, cadence, told, watches = row
         values = self._values
-        return Probe(number, values[check], values[target], values[cadence], tuple(map(self._watch, watches)))
+        return Probe(number, values[check], values[target], values[cadence], tuple(map(self._watch, watches)), told)
 
     def _watch(self, row: _WatchRow) -> Watch:
         number, thresholds, phase, streak, since, weight = row

@@ -25,8 +25,12 @@ VERDICTS = st.one_of(
 )
 
 
-def entry_of(*watches):
-    return Entry(Probe(1, Tcp(), Target(ip_address("127.0.0.1"), 1), Cadence(), tuple(watches)), RHYTHM)
+def probe_of(*watches, told=False):
+    return Probe(1, Tcp(), Target(ip_address("127.0.0.1"), 1), Cadence(), tuple(watches), told)
+
+
+def entry_of(*watches, told=False):
+    return Entry(probe_of(*watches, told=told), RHYTHM)
 
 
 def told(entry, verdict, now):
@@ -87,10 +91,31 @@ def test_a_hurried_probe_is_next_at_once():
 def test_new_watches_begin_with_their_own_health_and_old_ones_keep_theirs_under_new_thresholds():
     entry = entry_of(Watch(1, Thresholds(1, 3), Health(Phase.UP)))
     told(entry, Verdict(Outcome.FAIL, Reason.REFUSED), 1.0)
-    entry.rewatch((Watch(1, Thresholds(1, 2), Health()), Watch(2, Thresholds(), Health(Phase.DOWN))))
+    entry.take(probe_of(Watch(1, Thresholds(1, 2), Health()), Watch(2, Thresholds(), Health(Phase.DOWN))))
     assert entry.healths == {1: Health(Phase.UP, streak=1), 2: Health(Phase.DOWN)}
     observation = told(entry, Verdict(Outcome.FAIL, Reason.REFUSED), 2.0)
     assert dict(observation.healths)[1].phase is Phase.DOWN
+
+
+@given(st.lists(st.tuples(LIMITS, HEALTHS), max_size=2), st.lists(VERDICTS, max_size=10))
+def test_of_a_probe_that_is_told_every_verdict_is_reported_and_nothing_else_differs(watches, verdicts):
+    watches = [Watch(n, limits, health) for n, (limits, health) in enumerate(watches)]
+    quiet, loud = entry_of(*watches), entry_of(*watches, told=True)
+    for now, verdict in enumerate(verdicts, 1):
+        told(quiet, verdict, float(now))
+        observation = told(loud, verdict, float(now))
+        assert observation == quiet.last()
+        assert loud.next_after(now, now) == quiet.next_after(now, now)
+
+
+def test_a_reload_turns_telling_on_and_off():
+    watch = Watch(1, Thresholds(), Health(Phase.UP))
+    entry = entry_of(watch)
+    assert told(entry, Verdict(Outcome.PASS), 1.0) is None
+    entry.take(probe_of(watch, told=True))
+    assert told(entry, Verdict(Outcome.PASS, detail="fine"), 2.0).verdict.detail == "fine"
+    entry.take(probe_of(watch))
+    assert told(entry, Verdict(Outcome.PASS), 3.0) is None
 
 
 def test_an_unwatched_probe_is_steady_and_still_reports_failures():

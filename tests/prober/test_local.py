@@ -53,6 +53,19 @@ async def test_the_latest_observations_include_steady_passes(server):
         assert 0 < last.took < 30
 
 
+async def test_every_pass_of_a_probe_that_is_told_is_reported_and_a_reassignment_ends_it(server):
+    async with stage() as on:
+        quiet = probe(1, Line(), server.target, interval=0.05, health=UP)
+        await on.prober.assign([replace(quiet, told=True), probe(2, Tcp(), server.target, interval=0.05, health=UP)])
+        await on.until(lambda: len(on.book.of(1)) >= 4)
+        assert {one.verdict.detail for one in on.book.of(1)} == {"hello"}
+        assert on.book.of(2) == []
+        await on.prober.assign([quiet])
+        told, accepted = len(on.book.of(1)), server.accepted
+        await on.until(lambda: server.accepted >= accepted + 4)
+        assert len(on.book.of(1)) == told
+
+
 async def test_failures_are_told_each_time_until_the_server_is_down_and_after(server):
     async with stage() as on:
         await on.prober.assign([probe(1, Tcp(), servers.refusing(), interval=0.05, fall=3, health=UP)])

@@ -153,7 +153,7 @@ def probe(number: int) -> Probe:
     """A probe that shares its values with others, but not the objects."""
     target = Target(ip_address(f"10.0.{number % 7}.1"), 80, netns="blue" if number % 2 else None)
     watches = tuple(Watch(number * 10 + i, Thresholds(2, 3 + i), Health()) for i in range(number % 3))
-    return Probe(number, SaysCheck(f"{number % 5}"), target, Cadence(2.0, 1.0), watches)
+    return Probe(number, SaysCheck(f"{number % 5}"), target, Cadence(2.0, 1.0), watches, number % 3 == 0)
 
 
 def carried(probes: list[Probe], healths: dict[int, Health]) -> list[Probe]:

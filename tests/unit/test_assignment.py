@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from healthd.assignment import Assignment, assign
 from healthd.config.schema import ServiceConfig
 from healthd.health import Health, Phase, Thresholds
@@ -46,6 +49,17 @@ def test_ids_live_on_for_what_did_not_change():
     after = assigned(service(real(B), real(A, 99)), before=before)
     assert after.watches == before.watches
     assert {probe.id: probe.target for probe in after.probes} == {probe.id: probe.target for probe in before.probes}
+
+
+def test_a_probe_is_told_where_a_service_that_watches_it_has_a_monitor_file():
+    www = service(real(A), real(B))
+    mail = replace(service(real(A), key=MAIL), monitor_file=Path("/var/log/mail"))
+    before = assigned(www)
+    assert [probe.told for probe in before.probes] == [False, False]
+    after = assigned(www, mail, before=before)
+    assert [(probe.id, probe.told) for probe in after.probes] == [
+        (probe.id, probe.target.address == A.address) for probe in before.probes
+    ]
 
 
 def test_new_thresholds_keep_probe_and_watch():
