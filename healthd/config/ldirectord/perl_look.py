@@ -1,4 +1,4 @@
-"""Looking behind: Perl takes what is up to 255 bytes long, Python what has one length only."""
+"""How long a match may be. To look behind, Perl takes what is up to 255 bytes long, Python what has one length only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from healthd.config.ldirectord.perl_nodes import (
     Capture,
     Condition,
     Fixed,
+    Greed,
     Literal,
     Look,
     Node,
@@ -71,3 +72,16 @@ def width(node: Node) -> tuple[int, int]:
         case Sequence() | Capture() | Atomic():
             widths = [width(part) for part in children(node)]
             return sum(short for short, _ in widths), min(_ENDLESS, sum(long for _, long in widths))
+
+
+def empty_first(node: Node) -> bool:
+    """True for what may be empty and tries that first; repeated, Perl and Python differ in it."""
+    if width(node)[0]:
+        return False
+    match node:
+        case Repeat(item, least, _, greed):
+            return (greed is Greed.LAZY and not least) or empty_first(item)
+        case Alternatives(branches):
+            return any(not width(branch)[0] for branch in branches[:-1]) or empty_first(branches[-1])
+        case _:
+            return any(map(empty_first, children(node)))

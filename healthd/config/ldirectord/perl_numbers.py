@@ -9,9 +9,12 @@ from healthd.config.ldirectord.perl_nodes import Capture, Node, Repeat, children
 
 
 class Groups:
-    """Counts groups as they open and close, and finds those that a reference means."""
+    """Counts groups as they open and close, and finds those that a reference means.
 
-    __slots__ = ("_closed", "_names", "_referred", "_used", "opened")
+    `foreign` are those that stand in another branch than what is being read.
+    """
+
+    __slots__ = ("_closed", "_names", "_referred", "_used", "foreign", "opened")
 
     def __init__(self) -> None:
         self.opened = 0
@@ -19,6 +22,7 @@ class Groups:
         self._names: dict[str, list[int]] = {}
         self._referred: set[str] = set()
         self._used: dict[int, int] = {}
+        self.foreign: frozenset[int] = frozenset()
 
     def open(self, cursor: Cursor, name: str | None, start: int) -> int:
         """The number of a group that begins here."""
@@ -39,6 +43,8 @@ class Groups:
             raise cursor.refuse(f"a reference to group {number}, which does not stand before it,", start)
         if number not in self._closed:
             raise cursor.refuse(f"a reference to group {number} from within it", start)
+        if number in self.foreign:  # what it holds after its branch failed, Perl and Python see differently
+            raise cursor.refuse(f"a reference to group {number} from another branch", start)
         self._used.setdefault(number, start)
         return (number,)
 

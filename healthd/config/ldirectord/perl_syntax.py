@@ -10,7 +10,7 @@ from healthd.config.ldirectord import perl_chars
 from healthd.config.ldirectord import perl_tokens as tokens
 from healthd.config.ldirectord.perl_cursor import Cursor, Flags
 from healthd.config.ldirectord.perl_flags import read_flags
-from healthd.config.ldirectord.perl_look import behind, width
+from healthd.config.ldirectord.perl_look import behind, empty_first, width
 from healthd.config.ldirectord.perl_nodes import (
     NEVER,
     Alternatives,
@@ -26,6 +26,8 @@ from healthd.config.ldirectord.perl_nodes import (
     Reference,
     Repeat,
     Sequence,
+    atomic,
+    walk,
 )
 from healthd.config.ldirectord.perl_numbers import Groups
 from healthd.config.ldirectord.perl_sets import ALL, VERTICAL, one_of
@@ -66,9 +68,13 @@ class _Parser:
         return _joined(self._branches())
 
     def _branches(self) -> tuple[Node, ...]:
+        groups = self._groups
+        first, outside = groups.opened + 1, groups.foreign
         branches = [self._sequence()]
         while self._cursor.take_text("|"):
+            groups.foreign = outside | frozenset(range(first, groups.opened + 1))
             branches.append(self._sequence())
+        groups.foreign = outside
         return tuple(branches)
 
     def _sequence(self) -> Node:
@@ -113,6 +119,8 @@ class _Parser:
         at = self._cursor.at
         if self._times() is not None:
             raise self._cursor.wrong("a quantifier after a quantifier", at)
+        if most != 1 and empty_first(atom):
+            raise self._cursor.refuse("a repetition of what would rather be empty", start)
         return Repeat(atom, least, most, greed)
 
     def _times(self) -> tuple[int, int | None] | None:
@@ -308,6 +316,8 @@ class _Parser:
             return Atomic(body)
         if sign.startswith("<"):
             return behind(self._cursor, body, negated=sign == "<!", start=start)
+        if any(isinstance(part, Repeat) and atomic(part) for part in walk(body)):  # at its end, Perl 5.36 goes astray
+            raise self._cursor.refuse("a possessive quantifier in a look ahead", start)
         return Look(body, behind=False, negated=sign == "!")
 
     def _body(self, start: int) -> Node:
