@@ -9,7 +9,6 @@ Nothing is changed by loading, so a reload reads everything first and only then 
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from healthd.config.checks import Shared
 from healthd.config.decode import At, Report, Told, take, unknown
 from healthd.config.defaults import Defaults, read_defaults
 from healthd.config.formats import AS_IT_IS, Format, Reading
-from healthd.config.kinds import many, tables, text
+from healthd.config.includes import MAIN, included, main_file
+from healthd.config.kinds import tables
 from healthd.config.ldirectord import loading as ldirectord
 from healthd.config.problems import Problem
 from healthd.config.schema import Config, ServiceConfig, Settings
@@ -29,8 +29,6 @@ from healthd.config.source import Source, parse, read, read_bytes
 from healthd.config.tables import ELSEWHERE_OF_FILE
 from healthd.model import AddressKey, Forwarding, ServiceKey, family_of
 
-MAIN = "healthd.toml"
-INCLUDE = ("services.d/*.toml",)
 OF_SERVICES = ("service", "defaults")
 OF_DAEMON = ("include", *SINGLE, *REPEATED)
 
@@ -53,7 +51,7 @@ def load(path: Path, *, strict_files: bool = True, reading: Reading = AS_IT_IS) 
     Problems of the files themselves are problems of the result, never exceptions.
     """
     report = Report(strict_files=strict_files)
-    file = path / MAIN if _is_folder(path) else path
+    file = main_file(path)
     data = read_bytes(file)
     if isinstance(data, bytes) and reading.of(file.name, data) is Format.LDIRECTORD:
         found = ldirectord.sources(file, data, report, strict=reading.strict)
@@ -61,9 +59,9 @@ def load(path: Path, *, strict_files: bool = True, reading: Reading = AS_IT_IS) 
     main = parse(str(file), data) if isinstance(data, bytes) else data
     if isinstance(main, Problem):
         report.unread(main)
-        _read_all(_included(At(Source(str(file), "", {})), file.parent, report), report)
+        _read_all(included(At(Source(str(file), "", {})), file.parent, report), report)
         return Loaded(None, report.problems())
-    return _load(main, _included(At(main), file.parent, report), report)
+    return _load(main, included(At(main), file.parent, report), report)
 
 
 def _load(main: Source, others: Sequence[Path | Source], report: Report) -> Loaded:
@@ -89,68 +87,12 @@ def _loaded(settings: Settings, services: Read, sources: list[Source], report: R
     return Loaded(Config(settings, found, tuple(source.name for source in sources)), report.problems())
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether a path is a folder; what cannot be told will be told when it is read."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
 def _check_keys(root: At, known: tuple[str, ...], report: Report) -> None:
     for name in root.source.tree:
         if name not in known and name in OF_DAEMON:
             report.error(root / name, f"key '{name}' belongs in {MAIN}, not in a file of services", on_key=True)
         elif name not in known:
             unknown(name, known, root, report, ELSEWHERE_OF_FILE)
-
-
-def _included(root: At, folder: Path, report: Report) -> list[Path]:
-    """The files that the main file includes, sorted, each once."""
-    given = root.source.tree.get("include")
-    kind = many(text, 'a list of files or patterns such as "services.d/*.toml"')
-    try:
-        patterns = INCLUDE if given is None else take(kind, given, root, "include", report)
-    except Told:
-        return []
-    at, asked = root / "include", given is not None
-    found: list[Path] = []
-    for number, pattern in enumerate(patterns):
-        found += _expand(at / number if isinstance(given, list) else at, folder, pattern, asked, report)
-    return [name for name in dict.fromkeys(found) if not _same(name, Path(root.source.name))]
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, as where a pattern matches the file that has it."""
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
-
-
-def _expand(at: At, folder: Path, pattern: str, asked: bool, report: Report) -> list[Path]:
-    """Files that match a pattern. A folder that cannot be read is an error: its services would seem to be gone."""
-    if not glob.has_magic(pattern):
-        return [folder / pattern]
-    fixed = folder.joinpath(*_before_magic(Path(pattern).parts))
-    try:
-        next(fixed.iterdir(), None)
-    except OSError as error:
-        if asked or not isinstance(error, FileNotFoundError):
-            report.error(at, f"include: cannot read folder {fixed}: {error.strerror}", found=pattern)
-        return []
-    full = Path(glob.escape(str(folder))) / pattern
-    found = sorted(Path(name) for name in glob.glob(str(full), recursive=True))  # noqa: PTH207 - pattern may be absolute
-    if asked and not found:
-        report.warning(at, f"include: no file matches {pattern}", found=pattern)
-    return found
-
-
-def _before_magic(parts: Iterable[str]) -> Iterable[str]:
-    for part in parts:
-        if glob.has_magic(part):
-            return
-        yield part
 
 
 def _read_all(names: Iterable[Path], report: Report) -> list[Source]:
