@@ -85,3 +85,16 @@ def empty_first(node: Node) -> bool:
             return any(not width(branch)[0] for branch in branches[:-1]) or empty_first(branches[-1])
         case _:
             return any(map(empty_first, children(node)))
+
+
+def ends_open(node: Node) -> bool:
+    """True for what may be empty and has a repetition at its end."""
+    if width(node)[0]:
+        return False
+    match node:
+        case Sequence(items):
+            return bool(items) and ends_open(items[-1])
+        case Repeat():
+            return True
+        case _:
+            return any(map(ends_open, children(node)))

@@ -10,7 +10,7 @@ from healthd.config.ldirectord import perl_chars
 from healthd.config.ldirectord import perl_tokens as tokens
 from healthd.config.ldirectord.perl_cursor import Cursor, Flags
 from healthd.config.ldirectord.perl_flags import read_flags
-from healthd.config.ldirectord.perl_look import behind, empty_first, width
+from healthd.config.ldirectord.perl_look import behind, empty_first, ends_open, width
 from healthd.config.ldirectord.perl_nodes import (
     NEVER,
     Alternatives,
@@ -26,8 +26,6 @@ from healthd.config.ldirectord.perl_nodes import (
     Reference,
     Repeat,
     Sequence,
-    atomic,
-    walk,
 )
 from healthd.config.ldirectord.perl_numbers import Groups
 from healthd.config.ldirectord.perl_sets import ALL, VERTICAL, one_of
@@ -316,8 +314,8 @@ class _Parser:
             return Atomic(body)
         if sign.startswith("<"):
             return behind(self._cursor, body, negated=sign == "<!", start=start)
-        if any(isinstance(part, Repeat) and atomic(part) for part in walk(body)):  # at its end, Perl 5.36 goes astray
-            raise self._cursor.refuse("a possessive quantifier in a look ahead", start)
+        if ends_open(body):  # Perl 5.36 then looks for a match only where the repeated begins
+            raise self._cursor.refuse("a look ahead for what may be nothing", start)
         return Look(body, behind=False, negated=sign == "!")
 
     def _body(self, start: int) -> Node:

@@ -214,3 +214,21 @@ def questions(draw):
 
 
 properties = pairs(PROPERTIES).map(lambda name: f"\\p{{{name}}}")
+
+
+# --- loops within loops, of two letters ---
+
+LETTERS = ["a", "b", "ab", ".", "", "[ab]", "^", "$", r"\b", "(?=a)", "(?!b)", "(?<=a)"]
+LOOPS = ["*", "+", "?", "{2}", "{1,2}", "{0,2}", "{2,}", "*?", "+?", "??", "{1,2}?", "*+", "++", "?+", "{0,2}+"]
+BACK = ["", "", r"\1", r"\1?", "(?(1)a|b)", r"\2", r"|\1"]
+TANGLED_SUBJECTS = [b"", b"a", b"b", b"ab", b"aab", b"aba", b"abab", b"bbaa", b"abba", b"aaa", b"babab", b"a\nb"]
+
+tangled = st.recursive(
+    pairs(LETTERS),
+    lambda inner: (
+        st.tuples(pairs(["(?:", "(", "(?>"]), inner, pairs([")"]), pairs(LOOPS), pairs(BACK)).map("".join)
+        | st.tuples(pairs(["(?=", "(?!", "(?:"]), inner, pairs([")"]), inner).map("".join)
+        | st.tuples(inner, pairs(["", "|"]), inner).map("".join)
+    ),
+    max_leaves=6,
+)
