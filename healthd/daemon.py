@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -38,6 +39,7 @@ from healthd.roster import Roster
 from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.signals import Orders
 from healthd.view import Scene, describe_all, refused_rows
+from healthd.watching import Watching
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ STATUS_EVERY = 5.0
 class Options:
     """How the daemon was started.
 
+    read_at: seconds since the epoch when the reading of the configuration began; what changed since is read again.
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
     share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
     configuration, also when it is read again.
@@ -64,6 +67,7 @@ class Options:
     locks: Path = LOCKS
     stop_patience: float = STOP_PATIENCE
     reading: Reading = AS_IT_IS
+    read_at: float = math.inf
 
 
 def log_problems(problems: Sequence[Problem]) -> None:
@@ -98,6 +102,8 @@ class Daemon:
         self._director = director
         self._prober = prober
         self._maintenance = Maintenance(director.wish)
+        self._watching = Watching(options.config, self.reload, options.reading)
+        self._read_at = options.read_at
         self._manager = Notifier.of_environment()
         self._in_force = asyncio.Event()
         self._told_ready = False
@@ -112,6 +118,7 @@ class Daemon:
             self._maintenance.apply(self._config.services)
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
+            self._watching.apply(self._config, self._read_at)
             await self._orders.stopping.wait()
             self._manager.stopping()
             self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
@@ -127,6 +134,7 @@ class Daemon:
                 self._report,
                 self._reload_when_hung_up,
                 self._maintenance.run,
+                self._watching.run,
             ]
             if self._config.settings.prober.watch_neighbours and not self._options.table:
                 jobs.append(self._watch)
@@ -238,12 +246,14 @@ class Daemon:
                     self._manager.ready(self._status_line())
 
     async def _reload(self) -> dict[str, Any]:
+        self._read_at = time.time()
         try:
             loaded = await asyncio.to_thread(load, self._options.config, reading=self._options.reading)
         except Exception as error:
             logger.exception("reading the configuration failed because of a fault of healthd's own; please report it")
             return self._refuse("the configuration could not be read", f"{type(error).__name__}: {error}")
         if loaded.config is None:
+            self._watching.mind({problem.file for problem in loaded.problems}, self._read_at)
             errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
             return self._refuse(f"{errors} errors", render(loaded.problems))
         try:
@@ -279,6 +289,7 @@ class Daemon:
         self._config = config
         self._announcer.apply(config)
         self._maintenance.apply(config.services)
+        self._watching.apply(config, self._read_at)
         await self._director.configure(config)
         if self._claims:
             self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())

@@ -81,6 +81,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
                 "healthd.view",
                 "healthd.maintenance",
             ),
+            ("healthd.watching",),
         ),
     ),
     ("outside", (("healthd.api",),)),
