@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": "tell what would be changed in the kernel's table now",
     "status": "tell what the running daemon believes",
     "probe": "ask real servers once and show what was sent and received",
+    "convert": "print an ldirectord.cf as TOML, with its comments and with what changes meaning",
     "reload": "have the running daemon read its configuration again",
 }
 

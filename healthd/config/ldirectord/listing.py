@@ -35,9 +35,13 @@ class Spans(Positions):
 
 @dataclass(slots=True)
 class Listing(Source):
-    """A file of ldirectord. tree: our tables, once they are made. spans: where what they say stands."""
+    """A file of ldirectord. tree: our tables, once they are made. spans: where what they say stands.
+
+    quiet: lines with what changes meaning there, which is only told to who converts the file.
+    """
 
     spans: Mapping[Path, Span] = field(default_factory=dict)
+    quiet: tuple[tuple[int, str], ...] = ()
 
     @property
     def positions(self) -> Positions:

@@ -63,6 +63,7 @@ class _Walk:
             return
         tree = tree_of(stock, self.machine, main, strict=self.strict)
         listing.tree, listing.spans = tree.tables, tree.spans
+        listing.quiet = tuple((note.span.line, note.text) for note in tree.notes if not note.loud)
         self.tell(listing, tree)
         self.found.append(listing)
         if main is not None:

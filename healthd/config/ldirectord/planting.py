@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from healthd.config.decode import At, Kind, Report, Told
 from healthd.config.problems import Path, Span
+from healthd.config.source import Source
 
+_NOWHERE = At(Source("", "", {}))
 LONGEST = 86_400
 """Seconds: the longest duration that our checks take."""
 
@@ -65,6 +68,15 @@ def table(tree: Tree, path: Path, span: Span, values: dict[str, Any]) -> Table:
     """A table at a path."""
     tree.spans[path] = span
     return Table(tree, path, span, values)
+
+
+def fits(kind: Kind[Any], value: object) -> bool:
+    """Whether our tables would take a value."""
+    try:
+        kind.take(value, _NOWHERE, Report())
+    except (ValueError, Told):
+        return False
+    return True
 
 
 def seconds(text: str) -> str:

@@ -17,6 +17,9 @@ BAD_FORWARD = "forward method must be gate, masq or ipip"
 MOST_SERVERS = 4096
 """healthd's own bound of a range."""
 
+_FORGOTTEN = (
+    "stock ldirectord forgets what stands behind a request that begins with a slash, and asks what the virtual says"
+)
 _HOST = r"\d+\.\d+\.\d+\.\d+|[A-Za-z0-9.-]+|\[[0-9A-fa-f:]+\]"
 _REAL = re.compile(rf"({_HOST})(->({_HOST}))?(:(\d+|[A-Za-z0-9\-_]+))?\s+(.*)", re.ASCII)
 _PORT = re.compile(r"(:(\d+|[A-Za-z0-9\-_]+))?$", re.ASCII)
@@ -100,6 +103,10 @@ def _flags(flags: str, addresses: tuple[str, ...], port: str, notes: list[str], 
     left = _Left(word[2])
     weight = left.take(r"\s+(\d+)(.*)")
     pair = left.take(r'\s+"(.*)"[, ]\s*"(.*)"(.*)')
+    if pair and pair[0].startswith("/"):
+        if strict:  # its test for the slash makes it forget what else it has found
+            return Server(addresses, port, word[1], _first(weight), pair[0], None, None, None, tuple(notes))
+        notes.append(_FORGOTTEN)
     lower = left.take(r"\s+l:(\d+)(.*)")
     upper = left.take(r"\s+u:(\d+)(.*)")
     if upper is None and not strict and lower is not None:

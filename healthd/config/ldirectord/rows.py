@@ -17,6 +17,7 @@ from healthd.model import MAX_WEIGHT, Family
 
 _BY_CHECKTIMEOUT = ("connect", "ping", "external", "external-perl")
 _ALARM_OF_CHECK = ("ldap", "ldaps", "radius")
+_BY_URL = ("http", "https", "http_proxy")
 _NEEDS_NO_PORT = ("on", "off", "ping", "script", "perl")
 _ARGS = ["{virtual}", "{virtual_port}", "{address}"]
 
@@ -45,7 +46,8 @@ def put_fallback(at: Table, virtual: Virtual, common: Globals) -> None:
         at.note(f"fallback: {found.server} is one of the real servers, so it cannot step in for them", span)
         return
     if int(given) not in (0, port) and not (virtual.fwm is not None and virtual.fallback is None):
-        at.note(f"fallback: {found.forward} cannot change the port to {int(given)}", span)
+        loud = virtual.fallback is not None
+        at.note(f"fallback: {found.forward} cannot change the port to {int(given)}", span, loud=loud)
     at.put("fallback", _fallback(virtual, found, port), span)
 
 
@@ -133,6 +135,8 @@ def _check(at: Table, virtual: Virtual, real: Real | None, machine: Machine, *, 
     """What is asked of one server; None stands for what the virtual itself says."""
     url = real.url if real is not None and real.own and _is_url(virtual, real) else None
     request, receive = (virtual.request, virtual.receive) if real is None else (real.request, real.receive)
+    if real is not None and not real.own and virtual.service in _BY_URL:
+        request = virtual.request
     asked = Asked(virtual, request, receive, machine, strict, url)
     options = check_of(asked)
     here = Span() if real is None or not real.own else real.where
@@ -159,7 +163,8 @@ def _targeted(at: Table, virtual: Virtual, real: Real, machine: Machine, options
     if options["type"] in _NEEDS_NO_PORT:
         return options
     if url is not None:
-        return {**options, **_elsewhere(at, virtual, real, machine, url)}
+        there = _elsewhere(at, virtual, real, machine, url)
+        return there if "type" in there else {**options, **there}
     asked = asked_port(virtual.checkport, real.port, virtual.service)
     if asked is None and not row:
         at.note("there is no port to ask, so the server is down, as with stock ldirectord", real.where)
@@ -175,12 +180,12 @@ def _elsewhere(at: Table, virtual: Virtual, real: Real, machine: Machine, url: s
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if virtual.service == "https" else 80)
     except ValueError as error:
-        at.tree.refuse(real.where, f"{url}: {error}")
-        return {}
+        at.note(f"{url}: {error}, so the server is down", real.where)
+        return {"type": "off"}
     found = host_of(host, virtual.family, machine)
     if found is None:
-        at.tree.refuse(real.where, f"the host {host} of this URL could not be resolved")
-        return {}
+        at.note(f"the host {host} of this URL could not be resolved, so the server is down", real.where)
+        return {"type": "off"}
     return {"address": found.strip("[]"), "port": port}
 
 

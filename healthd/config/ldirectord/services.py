@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from healthd.config.ldirectord.values import Virtual
 Options = dict[str, Any]
 
 MOST_OF_A_PAGE = 16 * 1024 * 1024
+_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _CHAIN_ONLY = {"verify_name": False}
 _URL_LETTERS = "!\"$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
@@ -128,8 +130,11 @@ def _http(asked: Asked, *, tls: bool = False) -> Options:
     options: Options = {**found, "path": quote(path.partition("#")[0], safe=_URL_LETTERS)}
     if virtual.httpmethod != "GET":
         options["method"] = virtual.httpmethod
-    if virtual.virtualhost:
-        options["host"] = virtual.virtualhost.strip()
+    host = (virtual.virtualhost or "").strip()
+    if host and not _HOST.fullmatch(host):
+        asked.notes["virtualhost"] = f'virtualhost: "{host}" is no name of a host; it is left out'
+    elif host:
+        options["host"] = host
     elif url is not None and url.hostname and not _is_address(url.hostname):
         options["host"] = url.hostname
     options |= {"redirects": 7}

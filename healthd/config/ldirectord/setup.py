@@ -68,9 +68,9 @@ def _reals(given: Mapping[str, Any], servers: list[tuple[Server, Span]]) -> list
 
 
 def _real(given: Mapping[str, Any], server: Server, address: str, where: Span) -> Real:
-    own = server.request is not None
+    own = server.request is not None and server.receive is not None
     request = with_slash(server.request) if server.request is not None else given["request"]
-    receive = server.receive if own and server.receive is not None else given["receive"]
+    receive = given["receive"] if server.receive is None else server.receive
     asked = asked_port(given["checkport"], server.port, given["service"])
     return Real(
         server=address,
@@ -82,7 +82,7 @@ def _real(given: Mapping[str, Any], server: Server, address: str, where: Span) -
         lower=None if server.lower is None else int(server.lower),
         upper=None if server.upper is None else int(server.upper),
         num_connects=ALWAYS if given["checktype"] == "combined" else -1,
-        url=_url(given["service"], request, address, asked, own=own),
+        url=_url(given["service"], request if own else given["request"], address, asked, own=own),
         own=own,
         asked=asked,
         where=where,

@@ -6,14 +6,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from healthd.config.addresses import prefix
+from healthd.config.kinds import MAX_U32, mailbox, sender
 from healthd.config.ldirectord.names import Machine
-from healthd.config.ldirectord.planting import Table, Tree, bounded, table
+from healthd.config.ldirectord.planting import Table, Tree, bounded, fits, table
 from healthd.config.ldirectord.rows import put_fallback, put_reals
 from healthd.config.ldirectord.values import Globals, Stages, Stock, Virtual
 from healthd.config.problems import Span
 from healthd.config.settings import FACILITIES
+from healthd.config.tables import MAX_PERSISTENCE, SCHEDULER_FLAGS
 from healthd.model import Family
 
+LONGEST_TITLE = 100
 _QUIET = {
     "fork": "fork: probes are parallel anyway, and each virtual keeps its own checkinterval",
     "readdquiescent": "readdquiescent: a failed server's row always has weight 0 with quiescent=yes, and nothing is "
@@ -29,10 +33,15 @@ def tree_of(stock: Stock, machine: Machine, main: Globals | None = None, *, stri
     if main is None:
         _settings(stock.globals, machine, tree)
     services: list[dict[str, Any]] = []
-    for number, virtual in enumerate(stock.virtuals):
+    for virtual in stock.virtuals:
         span = virtual.where.get("virtual", Span())
+        if why := _impossible(virtual):
+            tree.note(
+                span, f"{why}, so stock ldirectord never has this virtual in the table, and healthd leaves it out"
+            )
+            continue
         services.append({})
-        at = table(tree, ("service", number), span, services[-1])
+        at = table(tree, ("service", len(services) - 1), span, services[-1])
         _service(at, virtual, stock.globals, machine, strict=strict)
         _mail_of_service(at, virtual, stock.globals, main)
         if main is not None and stock.globals.maintenancedir != main.maintenancedir:
@@ -41,6 +50,15 @@ def tree_of(stock: Stock, machine: Machine, main: Globals | None = None, *, stri
     if services:
         tree.tables["service"] = services
     return tree
+
+
+def _impossible(virtual: Virtual) -> str:
+    """Why ipvsadm refuses a service whatever its servers are; empty if it does not."""
+    if virtual.fwm is not None:
+        return "" if 0 < int(virtual.fwm) <= MAX_U32 else f"ipvsadm refuses the firewall mark {int(virtual.fwm)}"
+    if int(virtual.port) == 0 and not int(virtual.persistent or 0):
+        return "ipvsadm refuses port 0 without persistence"
+    return ""
 
 
 def _settings(common: Globals, machine: Machine, tree: Tree) -> None:
@@ -105,9 +123,10 @@ def _reload(at: Table, common: Globals, machine: Machine) -> None:
 def _mail(at: Table, common: Globals) -> None:
     where = common.where
     if common.emailalert:
-        at.put("to", recipients(common.emailalert), where.get("emailalert"))
+        at.put("to", _recipients(at, common.emailalert, where.get("emailalert")), where.get("emailalert"))
     if common.emailalertfrom:
-        at.put("from", _mailbox(common.emailalertfrom), where.get("emailalertfrom"))
+        span = where.get("emailalertfrom")
+        at.put("from", _sender(at, common.emailalertfrom, span), span)
     at.put("server", common.smtp, where.get("smtp"))
     if int(common.emailalertfreq):
         span = where.get("emailalertfreq")
@@ -126,7 +145,7 @@ def _mail_of_service(at: Table, virtual: Virtual, common: Globals, main: Globals
             if name not in values:
                 mail.put(name, value)
     if virtual.emailalert is not None:
-        mail.put("to", recipients(virtual.emailalert), where.get("emailalert"))
+        mail.put("to", _recipients(mail, virtual.emailalert, where.get("emailalert")), where.get("emailalert"))
     mail.put("server", virtual.smtp, where.get("smtp"))
     if virtual.emailalertfreq is not None:
         span = where.get("emailalertfreq")
@@ -137,16 +156,23 @@ def _mail_of_service(at: Table, virtual: Virtual, common: Globals, main: Globals
         at.put("mail", values, at.span)
 
 
-def recipients(text: str) -> list[str]:
+def _recipients(at: Table, text: str, span: Span | None) -> list[str]:
     """Mail addresses of a list with commas or blanks; of `Name <address>` the address."""
-    if "<" in text:
-        return re.findall(r"<([^<>]*)>", text)
-    return [word for word in re.split(r"[\s,;]+", text.strip('" ')) if word]
+    given = re.findall(r"<([^<>]*)>", text) if "<" in text else re.split(r"[\s,;]+", text)
+    found = [word.strip('"') for word in given if word.strip('"')]
+    for word in found:
+        if not fits(mailbox, word):
+            at.note(f'emailalert: "{word}" is no mail address, it is left out', span)
+    return [word for word in found if fits(mailbox, word)]
 
 
-def _mailbox(text: str) -> str:
-    found = re.search(r"<([^<>]+)>", text)
-    return found[1] if found else text.strip('" \t\r')
+def _sender(at: Table, text: str, span: Span | None) -> str | None:
+    found = text.strip(" \t\r")
+    for form in (found, found.strip('"')):
+        if fits(sender, form):
+            return form
+    at.note(f'emailalertfrom: "{text}" is no mail address, so the sender is our own user', span)
+    return None
 
 
 def _during(stages: Stages) -> list[str]:
@@ -163,7 +189,7 @@ def _service(at: Table, virtual: Virtual, common: Globals, machine: Machine, *, 
     _identity(at, virtual)
     at.put("scheduler", virtual.scheduler, where.get("scheduler"))
     if virtual.schedflags is not None:
-        at.put("scheduler_flags", virtual.schedflags.split(","), where.get("schedflags"))
+        _scheduler_flags(at, virtual)
     _persistence(at, virtual)
     if virtual.ops == "yes" and virtual.protocol == "udp":
         at.put("one_packet", True, where.get("ops"))
@@ -176,6 +202,18 @@ def _service(at: Table, virtual: Virtual, common: Globals, machine: Machine, *, 
     command = common.fallbackcommand if virtual.fallbackcommand is None else virtual.fallbackcommand
     at.put("fallback_command", command, where.get("fallbackcommand") or common.where.get("fallbackcommand"))
     _texts(at, virtual)
+
+
+def _scheduler_flags(at: Table, virtual: Virtual) -> None:
+    """Options of the scheduler, but not those of another one."""
+    span, given = virtual.where.get("schedflags"), str(virtual.schedflags).split(",")
+    fitting = [flag for flag in given if flag in SCHEDULER_FLAGS]
+    fitting = [flag for flag in fitting if flag.partition("-")[0] in ("flag", virtual.scheduler)]
+    for flag in given:
+        if flag not in fitting:
+            at.note(f"schedflags: {flag} is no option of the scheduler {virtual.scheduler}; it is left out", span)
+    if fitting:
+        at.put("scheduler_flags", fitting, span)
 
 
 def _identity(at: Table, virtual: Virtual) -> None:
@@ -193,22 +231,36 @@ def _persistence(at: Table, virtual: Virtual) -> None:
     span = virtual.where.get("persistent")
     if virtual.persistent is None:
         return
+    if not 0 < int(virtual.persistent) <= MAX_PERSISTENCE:
+        at.note(f"persistent: ipvsadm refuses {int(virtual.persistent)} seconds", span)
     if int(virtual.persistent) == 0:
-        at.note("persistent: ipvsadm refuses 0, so there is no persistence", span)
-    elif virtual.netmask is None:
-        at.put("persistent", int(virtual.persistent), span)
-    else:
-        mask = int(virtual.netmask) if virtual.netmask.isdecimal() else virtual.netmask
-        at.put("persistent", {"timeout": int(virtual.persistent), "netmask": mask}, span)
-        at.tree.spans[(*at.path, "persistent", "netmask")] = virtual.where.get("netmask", at.span)
+        return
+    seconds = min(int(virtual.persistent), MAX_PERSISTENCE)
+    mask = _mask(at, virtual)
+    if mask is None:
+        at.put("persistent", seconds, span)
+        return
+    at.put("persistent", {"timeout": seconds, "netmask": mask}, span)
+    at.tree.spans[(*at.path, "persistent", "netmask")] = virtual.where.get("netmask", at.span)
+
+
+def _mask(at: Table, virtual: Virtual) -> str | int | None:
+    """The netmask of persistence; None if there is none that the kernel takes."""
+    if virtual.netmask is None:
+        return None
+    mask = int(virtual.netmask) if virtual.netmask.isdecimal() else virtual.netmask
+    if fits(prefix, mask):
+        return mask
+    at.note(f"netmask: the kernel takes no {virtual.netmask}; it is left out", virtual.where.get("netmask"))
+    return None
 
 
 def _texts(at: Table, virtual: Virtual) -> None:
     where = virtual.where
     if virtual.monitorfile:
         at.put("monitor_file", _absolute(virtual.monitorfile), where.get("monitorfile"))
-    if virtual.servicename and virtual.servicename.strip():
-        at.put("title", virtual.servicename.strip(), where.get("servicename"))
+    if name := "".join(c for c in virtual.servicename or "" if c.isprintable()).strip():
+        at.put("title", name[:LONGEST_TITLE].strip(), where.get("servicename"))
     if virtual.comment:
         at.put("comment", virtual.comment.rstrip("\r"), where.get("comment"))
     if virtual.load is not None:

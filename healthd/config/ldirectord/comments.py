@@ -1,0 +1,55 @@
+"""Comments of an ldirectord.cf, each with the line that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from healthd.config.ldirectord.lines import VIRTUAL, uncommented
+
+
+@dataclass(slots=True)
+class Comments:
+    """of_file: those before and on global directives, and at the end. of_line: those before and on a line of a virtual.
+
+    owner: for each line with a comment, the line of its virtual.
+    """
+
+    of_file: list[str] = field(default_factory=list)
+    of_line: dict[int, list[str]] = field(default_factory=dict)
+    owner: dict[int, int] = field(default_factory=dict)
+
+    def of_virtual(self, line: int, but: frozenset[int]) -> Iterator[str]:
+        """Comments of a virtual service, but not those of some of its lines."""
+        for number, texts in self.of_line.items():
+            if self.owner[number] == line and number not in but:
+                yield from texts
+
+
+def comments(text: str) -> Comments:
+    """All comments of a file. One that stands alone belongs to the line that follows it."""
+    found, waiting, virtual = Comments(), list[str](), 0
+    for number, line in enumerate(text.removeprefix("\ufeff").replace("\r", "").split("\n"), 1):
+        stripped = line.strip()
+        if not stripped:
+            continue
+        if stripped.startswith("#"):
+            waiting.append(_bare(stripped))
+            continue
+        if VIRTUAL.match(stripped):
+            virtual = number
+        elif not line[0].isspace():
+            virtual = 0
+        said = uncommented(line)
+        mine = [*waiting, *([_bare(line[len(said) :].strip())] if len(said) < len(line.rstrip()) else [])]
+        waiting = []
+        if virtual:
+            found.of_line[number], found.owner[number] = mine, virtual
+        else:
+            found.of_file += mine
+    found.of_file += waiting
+    return found
+
+
+def _bare(comment: str) -> str:
+    return comment.removeprefix("#").removeprefix(" ").rstrip()
