@@ -19,7 +19,7 @@ _OCTAL_BRACES = re.compile(r"\{[ \t]*([0-7]+(?:_[0-7]+)*)[ \t]*\}")
 _OCTAL = re.compile(r"[0-7]{1,3}")
 _CODE_POINT = re.compile(r"\{U\+([0-9a-fA-F]+)\}")
 _PROPERTY = re.compile(r"\{[ \t]*(\^?)[ \t]*([ -z|~]*?)[ \t]*\}|()([A-Za-z])")
-_POSIX = re.compile(r":(\^?)([A-Za-z]*):\]")
+_POSIX = re.compile(r":(\^?)([^\[\]]*):\]")
 _RESERVED = re.compile(r"([.=])[^\]]*\1\]")
 _NAMED = MappingProxyType({"d": "digit", "w": "word", "s": "space"})
 SETS = frozenset("dDwWsShHvVpP")
@@ -201,6 +201,7 @@ def _posix_class(cursor: Cursor, flags: Flags, start: int) -> Bytes | None:
         return None
     members = named(found[2], flags)
     if members is None:
-        raise cursor.wrong(f"the unknown class [{found[0]}", start)
+        name = found[0].encode("ascii", "replace").decode()
+        raise cursor.refuse(f"the unknown class [{name}", start)
     whole = perl_sets.folded(members) if flags.fold else members
     return ALL - whole if found[1] else whole
