@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,13 +52,14 @@ def main(arguments: argparse.Namespace) -> int:
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again, it must not end us
     how = reading(arguments)
+    read_at = time.time()
     loaded = load(arguments.config, reading=how)
     if loaded.config is None:
         print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return exits.CONFIG
     level = arguments.log_level
     table = MemoryTable() if arguments.table == "memory" else None
-    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks, reading=how)
+    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks, reading=how, read_at=read_at)
     return asyncio.run(serve(_with_level(loaded.config, level), options, loaded.problems))
 
 
