@@ -66,7 +66,7 @@ class Watching:
 
     def mind(self, files: Iterable[str], read_at: float) -> None:
         """Watch these files, too: a configuration that was refused has mistakes in them. read_at: as of `apply`."""
-        self._also = frozenset(files)
+        self._also = frozenset(filter(None, files))
         self._read_at = read_at
 
     async def run(self) -> None:
