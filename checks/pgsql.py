@@ -85,7 +85,7 @@ class PgsqlCheck:
         if self.direct_tls and self.tls is None:
             raise ValueError("direct_tls needs tls")
         direct = replace(self.tls, alpn=("postgresql",)) if self.tls and self.direct_tls else None
-        object.__setattr__(self, "_connect", Connect(direct))
+        object.__setattr__(self, "_connect", Connect(direct, speaks=True))
 
     def converse(self, target: Target) -> Conversation:
         """Log in, ask, and leave; or only knock."""

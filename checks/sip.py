@@ -135,7 +135,7 @@ class SipCheck:
         """Ask, skip what is provisional or not for us, and judge the final answer."""
         receive: Callable[[], Generator[Step, Any, _Message | None]] = _from_datagram
         if self.tcp or self.tls is not None:
-            yield Connect(self.tls)
+            yield Connect(self.tls, speaks=True)
             receive = partial(_from_stream, Reader(_MOST))
         else:
             yield Datagram()
