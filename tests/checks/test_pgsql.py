@@ -284,7 +284,7 @@ TLS = Tls(server_name="db.example")
 def test_tls_is_asked_for_and_one_byte_is_read_before_it():
     player = Player([stream(Sent(b"\0\0\0\x08\x04\xd2\x16\x2f"), b"S", Sent(STARTUP), GREET, DONE + ONE)])
     assert passed(player.play(replace(JOE, tls=TLS)))
-    assert player.steps[0] == Connect()
+    assert player.steps[0] == Connect(speaks=True)
     assert player.steps[2].limit == 1  # type: ignore[union-attr]
     assert player.steps[3] == StartTls(TLS)
 
@@ -306,7 +306,7 @@ def test_tls_that_is_not_to_be_had_fails(answer: bytes, reason: Reason, detail: 
 def test_tls_from_the_start_names_the_protocol():
     player = Player([stream(Sent(STARTUP), GREET, DONE + ONE)])
     assert passed(player.play(replace(JOE, tls=TLS, direct_tls=True)))
-    assert player.steps[0] == Connect(replace(TLS, alpn=("postgresql",)))
+    assert player.steps[0] == Connect(replace(TLS, alpn=("postgresql",)), speaks=True)
     assert StartTls not in map(type, player.steps)
 
 

@@ -122,7 +122,7 @@ def test_the_steps_are_no_more_than_are_needed():
     assert [type(step) for step in player.steps] == [Datagram, Whence, Send, Receive]
     over_tls = Player([stream(saying())])
     assert passed(over_tls.play(SipCheck(tls=Tls(verify=False))))
-    assert over_tls.steps[0] == Connect(Tls(verify=False))
+    assert over_tls.steps[0] == Connect(Tls(verify=False), speaks=True)
 
 
 def every_cut(check: SipCheck, *script: Answer | bytes) -> Verdict:
