@@ -66,7 +66,8 @@ INSIDE = {
 }  # fmt: skip
 MARKS = ["1", "7", BUT, "0x10", "12abc", "10.0.0.1", "0"]
 FLAGS = [
-    "gate", "masq", "ipip", "gate 5", "masq 0", "gate -w 7", 'gate 2 "a","b"', 'gate 2 "/a","b" l:2', 'gate "a" "b"', "gate 1 l:1 u:9",
+    "gate", "masq", "ipip", "gate 5", "masq 0", "gate -w 7", 'gate 2 "a","b"', 'gate "a" "b"',
+    'gate 2 "/a","b" l:2', "gate 1 l:1 u:9",
     'masq 3 "http://h/x", "" l:2 u:3', "gate 1 # c", "gate l:3", "masq 70000", 'gate 7 "a","b","c"', "gate u:9 l:1",
     BUT, "dr", "GATE", "", "gate 1 foo", 'gate 7 "x"', 'gate "GET 5 x","ok"', 'gate 1 "/a" ,"b"',
 ]  # fmt: skip
