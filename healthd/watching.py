@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,6 @@ from healthd.hooks.exec import run
 
 logger = logging.getLogger(__name__)
 
-EVERY = 1.0
-"""Seconds between two looks where inotify says nothing."""
-
-QUIET = 0.25
-"""Seconds for which the files must stay as they are before they count: several may be saved one after the other."""
-
-PATIENCE = 5.0
-"""Seconds after which they count though they never rest, or though one is empty that was not: it may be half saved."""
-
 CLOCKS = 0.05
 """Seconds by which the time of a file may lag behind ours."""
 
@@ -42,12 +34,29 @@ MOST_NAMED = 3
 Reload = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast to be, in seconds. every: between two looks where inotify says nothing.
+
+    quiet: for so long the files must stay as they are before they count; several may be saved one after the other.
+    patience: after that they count though they never rest, or though one is empty that was not: it may be half saved.
+    """
+
+    every: float = 1.0
+    quiet: float = 0.25
+    patience: float = 5.0
+
+
+USUAL = Pace()
+
+
 class Watching:
     """Watches the configuration at a path. reload: as by a signal; its answer's `ok` says whether it was taken."""
 
-    def __init__(self, path: Path, reload: Reload, reading: Reading = AS_IT_IS) -> None:
+    def __init__(self, path: Path, reload: Reload, reading: Reading = AS_IT_IS, pace: Pace = USUAL) -> None:
         self._files = Files(path, reading)
         self._reload = reload
+        self._pace = pace
         self._config = Config()
         self._read_at = 0.0
         self._applied = asyncio.Event()
@@ -90,7 +99,7 @@ class Watching:
 
     async def _watch_folders(self, folders: frozenset[Path]) -> None:
         """Look after each change in these folders, until it is others that matter."""
-        async with contextlib.aclosing(changes(folders, EVERY)) as bursts:
+        async with contextlib.aclosing(changes(folders, self._pace.every)) as bursts:
             async for _ in bursts:
                 seen = await self._compare()
                 if seen.folders != folders or not self._wanted():
@@ -127,9 +136,9 @@ class Watching:
 
     async def _settled(self, found: Seen, before: Seen) -> Seen:
         """The files once nobody is writing them any more."""
-        late = time.monotonic() + PATIENCE
+        late = time.monotonic() + self._pace.patience
         while True:
-            await asyncio.sleep(QUIET)
+            await asyncio.sleep(self._pace.quiet)
             again = await self._look()
             if time.monotonic() >= late or (again == found and not self._half_saved(again, before)):
                 return again
