@@ -155,7 +155,9 @@ class Director:
         await self._read(policies.keys())
         wanted = stopped(policies, self.ledger.actual)
         now = self._clock()
-        self._teller.refused(await write(self._table, self.ledger, plan(wanted, self.ledger.actual), now), now)
+        written = await write(self._table, self.ledger, plan(wanted, self.ledger.actual), now)
+        self._teller.refused(written, now)
+        self._teller.stopped(wanted, effects(written.done))
 
     async def _wait(self) -> None:
         now = self._clock()

@@ -18,6 +18,7 @@ class Kind(Enum):
     SERVER_ADMIN = "server-admin"
     SERVER_UNSURE = "server-unsure"
     SERVER_SURE = "server-sure"
+    SERVER_REMOVED = "server-removed"
     FALLBACK_ON = "fallback-on"
     FALLBACK_OFF = "fallback-off"
     SERVICE_DOWN = "service-down"

@@ -119,6 +119,59 @@ def server_certainty(service: ServiceConfig, real: RealServer, phase: Phase, ver
     )
 
 
+def server_removed(name: str, key: ServiceKey, dest: DestKey, done: Effects, at: float) -> Event:
+    """The row of a server that is no longer declared was taken out. name: of its service."""
+    message = f"{name}: {dest} is no longer declared, it is out of the table"
+    effect = done.get((key, dest), ())
+    return Event(Kind.SERVER_REMOVED, at, message, service=name, virtual=str(key), real=str(dest), effect=effect)
+
+
+def server_stopped(name: str, key: ServiceKey, dest: DestKey, row: DestSpec, done: Effects, at: float) -> Event:
+    """A row was set because the daemon stops. name: of its service."""
+    message = f"{name}: {dest} takes no new connections because healthd stops, {weight_text(row)}"
+    return Event(
+        Kind.SERVER_WEIGHT,
+        at,
+        message,
+        service=name,
+        virtual=str(key),
+        real=str(dest),
+        weight=row.weight,
+        effect=done.get((key, dest), ()),
+    )
+
+
+def still_down(
+    service: ServiceConfig, real: RealServer, verdict: Verdict | None, row: DestSpec | None, seconds: float, at: float
+) -> Event:
+    """A server is down for so many seconds and not meant to be; a reminder, not news."""
+    evidence = f" ({verdict.reason.value}: {verdict.detail})" if verdict else ""
+    return Event(
+        Kind.SERVER_DOWN,
+        at,
+        f"{service.name}: {label(real)} is still down, for {lasting(seconds)} now{evidence}, {weight_text(row)}",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        previous=Phase.DOWN.value,
+        phase=Phase.DOWN.value,
+        reason=verdict.reason.value if verdict else "",
+        detail=verdict.detail if verdict else "",
+        weight=None if row is None else row.weight,
+    )
+
+
+def lasting(seconds: float) -> str:
+    """A time span for people, in its two greatest units: 2 h 5 min."""
+    left = max(round(seconds), 0)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        if amount or (unit == "s" and not parts):
+            parts.append(f"{amount} {unit}")
+    return " ".join(parts[:2])
+
+
 def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: Effects, at: float) -> Event:
     """A fallback came in or went out. row: its row now."""
     kind, what = (Kind.FALLBACK_ON, "takes over") if row else (Kind.FALLBACK_OFF, "is no longer needed")

@@ -35,6 +35,7 @@ class Teller:
         self._ledger = ledger
         self._names: dict[ServiceKey, str] = {}
         self._listed: set[ServiceKey] = set()
+        self._ours: set[ServerRef] = set()
         self._stepped_in: dict[ServiceKey, DestKey] = {}
         self._without_server: set[ServiceKey] = set()
         self._table_refuses: set[str] = set()
@@ -44,8 +45,10 @@ class Teller:
         self._emit(Event(kind, self._wall(), message, detail=detail))
 
     def name(self, services: Iterable[ServiceConfig]) -> None:
-        """Learn what services are called; a name is known until `forget`."""
-        self._names |= {service.key: service.name for service in services}
+        """Learn what services are called and which servers they have; both are known until `forget`."""
+        for service in services:
+            self._names[service.key] = service.name
+            self._ours.update((service.key, real.key) for real in service.reals)
 
     def forget(self, key: ServiceKey) -> None:
         """Forget a service that is gone."""
@@ -53,12 +56,14 @@ class Teller:
         self._listed.discard(key)
         self._stepped_in.pop(key, None)
         self._without_server.discard(key)
+        self._ours = {ref for ref in self._ours if ref[0] != key}
 
     def found(self, services: Iterable[ServiceConfig]) -> None:
         """Take what the table has of services when they are first read as told: it is no news."""
         for service in services:
             if service.key in self._ledger.actual:
                 self._listed.add(service.key)
+            self._ours.update((service.key, dest) for dest in self._ledger.rows(service.key))
             if service.fallback and self._ledger.row(service.key, service.fallback.key):
                 self._stepped_in[service.key] = service.fallback.key
 
@@ -90,6 +95,7 @@ class Teller:
 
     def settled(self, wanted: Mapping[ServiceKey, Service | None], done: narrate.Effects) -> None:
         """Tell what became so in the table with these services."""
+        self._removed(done)
         for key in wanted:
             self._service(key)
             if key in self._roster.services:
@@ -100,6 +106,23 @@ class Teller:
             self._admin(ref, wanted[ref[0]], done)
         for key in wanted.keys() & self._roster.services.keys():
             self._usable(self._roster.services[key])
+
+    def stopped(self, keys: Iterable[ServiceKey], done: narrate.Effects) -> None:
+        """Tell what the stop policy did to these services."""
+        for key in keys:
+            self._service(key)
+        for key, dest in done:
+            row = self._ledger.row(key, dest)
+            if row is not None:
+                self._emit(narrate.server_stopped(self._names[key], key, dest, row, done, self._wall()))
+
+    def _removed(self, done: narrate.Effects) -> None:
+        """Tell of rows that went because their servers are no longer declared; those of strangers are told as drift."""
+        for ref in self._ours & done.keys() - self._roster.reals.keys():
+            if self._ledger.row(*ref) is None:
+                self._ours.discard(ref)
+                if self._stepped_in.get(ref[0]) != ref[1]:
+                    self._emit(narrate.server_removed(self._names[ref[0]], *ref, done, self._wall()))
 
     def _service(self, key: ServiceKey) -> None:
         present = key in self._ledger.actual

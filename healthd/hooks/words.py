@@ -45,6 +45,8 @@ def subject(event: Event) -> Hashable:
             return ("admin", *row)
         case Kind.SERVER_UNSURE | Kind.SERVER_SURE:
             return ("sure", *row)
+        case Kind.SERVER_REMOVED:
+            return ("removed", *row)
         case Kind.FALLBACK_ON | Kind.FALLBACK_OFF:
             return ("fallback", event.service, event.virtual)
         case Kind.SERVICE_DOWN | Kind.SERVICE_UP:

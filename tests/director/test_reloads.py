@@ -176,6 +176,7 @@ async def test_a_removed_service_is_deleted_last():
     assert {(event.kind, event.service) for event in scenario.told()} == {
         (Kind.SERVICE_ADDED, "dns"),
         (Kind.SERVICE_REMOVED, "mail"),
+        (Kind.SERVER_REMOVED, "www"),
     }
 
 

@@ -55,6 +55,8 @@ def _made(kind: Kind) -> Event:
             return narrate.server_certainty(WWW, REAL, Phase.UP, UNASKED, AT)
         case Kind.SERVER_SURE:
             return narrate.server_certainty(WWW, REAL, Phase.UP, PASSED, AT)
+        case Kind.SERVER_REMOVED:
+            return narrate.server_removed("www", KEY, SERVER, narrate.effects([DelDest(KEY, SERVER)]), AT)
         case Kind.SERVICE_DOWN | Kind.SERVICE_UP:
             return narrate.service_usable(WWW, kind is Kind.SERVICE_UP, AT)
         case Kind.FALLBACK_ON:
