@@ -46,8 +46,9 @@ class Hook(Protocol):
 
 
 class DeliveryFailed(Exception):
-    """A receiver did not take an event: why, in one line. output: what it said, if anything."""
+    """A receiver did not take an event: why, in one line. output: what it said. final: trying again is of no use."""
 
-    def __init__(self, why: str, output: str = "") -> None:
+    def __init__(self, why: str, output: str = "", *, final: bool = False) -> None:
         self.output = output
+        self.final = final
         super().__init__(why)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import count
 
 from healthd.events import Event
 from healthd.hooks.base import DeliveryFailed, HookStats
@@ -19,6 +21,7 @@ from healthd.outbox import Outbox
 logger = logging.getLogger(__name__)
 
 Deliver = Callable[[Event], Awaitable[None]]
+DeliverAll = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,12 @@ class Retries:
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the failed attempt of that number, counted from 1."""
         return min(self.first * 2.0 ** (attempt - 1), self.most)
+
+
+class _Outcome(Enum):
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    HOPELESS = "hopeless"
 
 
 class Courier:
@@ -57,7 +66,7 @@ class Courier:
         self._outbox: Outbox[Event] = Outbox(room)
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
-        self._delivered = self._failed = self._retried = self._left = 0
+        self._came = self._delivered = self._failed = self._retried = self._left = 0
         self._told_dropped = 0
         self._last_error = ""
 
@@ -68,6 +77,7 @@ class Courier:
         if self._closing.is_set():
             self._left += 1
             return
+        self._came += 1
         if not self._outbox.put(event, subject(event)):
             self._tell_behind()
         if self._task is None:
@@ -102,37 +112,45 @@ class Courier:
     async def _run(self) -> None:
         try:
             while self._outbox:
-                await self._carry(self._outbox.take())
+                await self._carry(await self._next())
         finally:
             self._task = None
             self._tell_caught_up()
 
-    async def _carry(self, event: Event) -> None:
-        attempt = 1
-        while not await self._attempt(event, attempt):
-            if attempt > self._retries.count or self._closing.is_set():
-                self._failed += 1
+    async def _next(self) -> Sequence[Event]:
+        """What is delivered next, together."""
+        return (self._outbox.take(),)
+
+    async def _hand_over(self, events: Sequence[Event]) -> None:
+        await self._deliver(events[0])
+
+    async def _carry(self, events: Sequence[Event]) -> None:
+        for attempt in count(1):
+            outcome = await self._attempt(events, attempt)
+            if outcome is _Outcome.DELIVERED:
+                self._delivered += len(events)
+                return
+            if outcome is _Outcome.HOPELESS or attempt > self._retries.count or self._closing.is_set():
+                self._failed += len(events)
                 return
             await self._pause(self._retries.pause(attempt))
             self._retried += 1
-            attempt += 1
-        self._delivered += 1
 
-    async def _attempt(self, event: Event, attempt: int) -> bool:
+    async def _attempt(self, events: Sequence[Event], attempt: int) -> _Outcome:
         try:
-            await self._deliver(event)
+            await self._hand_over(events)
         except DeliveryFailed as failure:
             self._last_error = str(failure)
-            self._tell_failed(event, attempt, failure)
-            return False
+            self._tell_failed(events, attempt, failure)
+            return _Outcome.HOPELESS if failure.final else _Outcome.FAILED
         except asyncio.CancelledError:
-            self._left += 1
+            self._left += len(events)
             raise
         except Exception as error:
             self._last_error = repr(error)
-            logger.exception("hook %s: a bug of the hook itself, with %s", self.name, event.kind.value)
-            return False
-        return True
+            logger.exception("hook %s: a bug of the hook itself, with %s", self.name, _kinds(events))
+            return _Outcome.FAILED
+        return _Outcome.DELIVERED
 
     async def _pause(self, seconds: float) -> None:
         """Wait; closing ends the wait early."""
@@ -142,16 +160,17 @@ class Courier:
         except TimeoutError:
             return
 
-    def _tell_failed(self, event: Event, attempt: int, failure: DeliveryFailed) -> None:
+    def _tell_failed(self, events: Sequence[Event], attempt: int, failure: DeliveryFailed) -> None:
         tries = self._retries.count + 1
         logger.warning(
-            "hook %s failed for %s (attempt %d of %d): %s",
+            "hook %s failed for %s (attempt %d of %d%s): %s",
             self.name,
-            event.kind.value,
+            _kinds(events),
             attempt,
             tries,
+            ", given up" if failure.final else "",
             failure,
-            extra={"service": event.service, "real": event.real, "output": failure.output},
+            extra={"service": events[0].service, "real": events[0].real, "output": failure.output},
         )
 
     def _tell_behind(self) -> None:
@@ -168,3 +187,59 @@ class Courier:
         if self._told_dropped and not self._outbox:
             logger.warning("hook %s has caught up; it missed %d outdated events", self.name, self._told_dropped)
             self._told_dropped = 0
+
+
+class Collector(Courier):
+    """A courier that delivers together what happens together, and all that waits when the receiver is back.
+
+    deliver: as for a courier, of one or more events. quiet: it goes once nothing came for so many seconds, at most
+    `longest` after the first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        deliver: DeliverAll,
+        *,
+        quiet: float,
+        longest: float,
+        retries: Retries = Retries(),
+        room: int = 1000,
+    ) -> None:
+        super().__init__(name, self._one, retries=retries, room=room)
+        self._deliver_all = deliver
+        self._quiet = quiet
+        self._longest = longest
+        self._under_way = 0
+
+    def stats(self) -> HookStats:
+        """How the hook fares; what is being tried is counted as waiting, for it may be many events for long."""
+        stats = super().stats()
+        return replace(stats, queued=stats.queued + self._under_way)
+
+    async def _one(self, event: Event) -> None:
+        await self._deliver_all((event,))
+
+    async def _hand_over(self, events: Sequence[Event]) -> None:
+        await self._deliver_all(events)
+
+    async def _carry(self, events: Sequence[Event]) -> None:
+        self._under_way = len(events)
+        try:
+            await super()._carry(events)
+        finally:
+            self._under_way = 0
+
+    async def _next(self) -> Sequence[Event]:
+        seen, spent = 0, 0.0
+        while seen < self._came and spent < self._longest and not self._closing.is_set():
+            seen = self._came
+            await self._pause(self._quiet)
+            spent += self._quiet
+        return tuple(self._outbox.take() for _ in range(len(self._outbox)))
+
+
+def _kinds(events: Sequence[Event]) -> str:
+    """What events are about, for a line of log."""
+    kinds = ", ".join(dict.fromkeys(event.kind.value for event in events))
+    return kinds if len(events) == 1 else f"{len(events)} events ({kinds})"
