@@ -7,8 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from healthd import __version__
+
+LDIRECTORD = "ldirectord"
+"""A command with a syntax of its own; also the name under which this program is that command alone."""
 
 COMMANDS = {
     "run": "keep the table true, in the foreground",
@@ -17,6 +21,7 @@ COMMANDS = {
     "status": "tell what the running daemon believes",
     "probe": "ask real servers once and show what was sent and received",
     "convert": "print an ldirectord.cf as TOML, with its comments and with what changes meaning",
+    LDIRECTORD: "start, stop or ask a daemon as ldirectord does",
     "reload": "have the running daemon read its configuration again",
 }
 
@@ -24,13 +29,18 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and Path(sys.argv[0]).name == LDIRECTORD:
+        words.insert(0, LDIRECTORD)
+    if words[:1] == [LDIRECTORD]:
+        main = import_module("healthd.commands.ldirectord").main
+        return _run(argparse.Namespace(main=lambda _: main(words[1:])))
     parser = argparse.ArgumentParser(prog="healthd", description="Keeps an IPVS table true.")
     parser.add_argument("--version", action="version", version=f"healthd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in words if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == chosen:
+        if name == chosen != LDIRECTORD:
             module = import_module(f"healthd.commands.{name.replace('-', '_')}")
             module.add(command)
             command.set_defaults(main=module.main)

@@ -16,7 +16,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from healthd.commands import exits
 from healthd.config.formats import AS_IT_IS, Reading
 from healthd.config.load import Loaded, load
 from healthd.config.problems import Problem, Severity, render
-from healthd.config.schema import Config, Settings
+from healthd.config.schema import Config, Settings, Stage
 from healthd.director import Director
 from healthd.events import Event, Kind
 from healthd.hooks import Announcer
@@ -50,6 +50,15 @@ MOST_TOLD = 20
 STATUS_EVERY = 5.0
 
 
+def unchanged(config: Config) -> Config:
+    """The configuration as it is."""
+    return config
+
+
+def unsaid(why: str) -> None:
+    """Nobody waits to hear it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the daemon was started.
@@ -57,17 +66,22 @@ class Options:
     read_at: seconds since the epoch when the reading of the configuration began; what changed since is read again.
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
     share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
-    configuration, also when it is read again.
+    configuration, also when it is read again. adapt: what the command line says instead of a configuration.
+    patient: a second SIGTERM does not hurry the end. background: nobody waits at a terminal. decided: called once, with
+    nothing when the daemon has started, or with a sentence why it cannot.
     """
 
     config: Path
     table: IpvsTable | None = None
     in_process: bool = False
-    log_level: str | None = None
     locks: Path = LOCKS
     stop_patience: float = STOP_PATIENCE
     reading: Reading = AS_IT_IS
     read_at: float = math.inf
+    adapt: Callable[[Config], Config] = unchanged
+    patient: bool = False
+    background: bool = False
+    decided: Callable[[str], None] = unsaid
 
 
 def log_problems(problems: Sequence[Problem]) -> None:
@@ -114,14 +128,16 @@ class Daemon:
     async def run(self) -> int:
         """Work until told to stop, then do what the stop policy says. Returns the exit code."""
         async with self._tasks():
-            self._tell(Kind.STARTED, f"healthd {__version__} keeps {counted(len(self._config.services))}")
+            manner = "as daemon" if self._options.background else f"with pid: {os.getpid()}"
+            self._tell(Kind.STARTED, f"healthd {__version__} keeps {counted(len(self._config.services))}", manner)
             self._maintenance.apply(self._config.services)
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
             self._watching.apply(self._config, self._read_at)
             await self._orders.stopping.wait()
             self._manager.stopping()
-            self._tell(Kind.STOPPING, f"healthd stops, stop policy {self._config.settings.on_stop.value}")
+            policy = self._config.settings.on_stop.value
+            self._tell(Kind.STOPPING, f"healthd stops, stop policy {policy}", self._orders.told_by)
         return await self._leave_table()
 
     @contextlib.asynccontextmanager
@@ -204,6 +220,15 @@ class Daemon:
     def _tell(self, kind: Kind, message: str, detail: str = "") -> None:
         self._announcer.event(Event(kind, time.time(), message, detail=detail))
 
+    @property
+    def stage(self) -> Stage:
+        """What the daemon is doing, as those who get mail see it."""
+        if self._orders.stopping.is_set():
+            return Stage.STOPPING
+        if self._reloading.locked():
+            return Stage.RELOADING
+        return Stage.RUNNING if self._told_ready else Stage.STARTING
+
     # --- asked for ---------------------------------------------------------------------------------------------
 
     async def status(self, counters: bool) -> dict[str, Any]:
@@ -282,10 +307,8 @@ class Daemon:
 
     async def _take_over(self, config: Config) -> None:
         """Bring a configuration into force. Services that go are ours until their rows are gone."""
-        log = config.settings.log
-        if self._options.log_level:
-            log = replace(log, level=self._options.log_level)
-        self._orders.log.apply(log)
+        config = self._options.adapt(config)
+        self._orders.log.apply(config.settings.log)
         self._config = config
         self._announcer.apply(config)
         self._maintenance.apply(config.services)

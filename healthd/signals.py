@@ -18,6 +18,9 @@ from healthd.log import Log
 
 logger = logging.getLogger(__name__)
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+HEEDED = (*STOPS, signal.SIGHUP)
+
 LAST_LINES = 0.5
 """Seconds that the log has to say why we leave at once."""
 
@@ -25,29 +28,41 @@ _Result = TypeVar("_Result")
 
 
 class Orders:
-    """Signals as events. log: is opened again at SIGHUP, as log rotation wants. Make it in a running loop."""
+    """Signals as events. log: is opened again at SIGHUP, as log rotation wants. Make it in a running loop.
 
-    def __init__(self, log: Log) -> None:
+    patient: a second order to stop changes nothing, and none of them can end the process after `taken` either, so that
+    what is still to be removed is removed. told_by: name of the signal that told to stop.
+    """
+
+    def __init__(self, log: Log, *, patient: bool = False) -> None:
         self.log = log
+        self.told_by = ""
+        self._patient = patient
         self.stopping = asyncio.Event()
         self.hung_up = asyncio.Event()
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """Heed signals inside this block."""
+        """Heed signals inside this block, also those that were sent while they were blocked before it."""
         loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.hang_up}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
+        for number in STOPS:
+            loop.add_signal_handler(number, self.stop, number.name.removeprefix("SIG"))
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
         try:
             yield
         finally:
-            for number in handlers:
+            if self._patient:
+                signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+            for number in HEEDED:
                 loop.remove_signal_handler(number)
 
-    def stop(self) -> None:
-        """Stop in order; told a second time, at once."""
-        if self.stopping.is_set():
+    def stop(self, name: str = "TERM") -> None:
+        """Stop in order; told a second time, at once, unless we are patient."""
+        self.told_by = self.told_by or name
+        if self.stopping.is_set() and self._patient:
+            logger.info("told to stop a second time: it is being done")
+        elif self.stopping.is_set():
             logger.error("told to stop a second time: leaving at once")
             self.log.flush(LAST_LINES)
             os._exit(exits.FAILED)

@@ -46,14 +46,15 @@ async def serve(config: Config, options: Options, warnings: Sequence[Problem] = 
     """Run until a signal says stop. Returns the exit code. warnings: about the configuration, for the log."""
     if os.geteuid() != 0:  # root stays root: it was not given single rights
         lower(keep=rights(config.settings, options.in_process), reserve=LENT)
-    log = configure(config.settings.log)
-    orders = Orders(log)
+    log = configure(config.settings.log, instance=options.config.name)
+    orders = Orders(log, patient=options.patient)
     try:
         with orders.taken():
             log_problems(warnings)
             return await _serve(config, options, orders)
     except CannotStart as error:
         logger.error("healthd cannot start: %s", error)
+        options.decided(str(error))
         return exits.UNAVAILABLE
     except Exception:
         logger.critical("healthd ends because of a fault of its own; please report it", exc_info=True)
@@ -74,7 +75,9 @@ async def _serve(config: Config, options: Options, orders: Orders) -> int:
         daemon = await orders.until_stop(_started(config, options, orders, stack))
         if daemon is None:
             logger.info("told to stop before it had started")
+            options.decided("told to stop before it had started")
             return exits.OK
+        options.decided("")
         return await daemon.run()
 
 

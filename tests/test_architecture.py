@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
             ("healthd.folders",),
             ("healthd.hostnames",),
             ("healthd.outbox",),
+            ("healthd.pidfile",),
             ("healthd.privileges",),
             ("healthd.sdnotify",),
             ("healthd.log.printable",),
@@ -80,6 +81,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
                 "healthd.claims",
                 "healthd.view",
                 "healthd.maintenance",
+                "healthd.missing",
             ),
             ("healthd.watching",),
         ),
@@ -116,6 +118,7 @@ PURE_LIBRARY = frozenset(
 # The one home of each library. A home is a module, or a package with all that is in it.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("healthd.api",),
+    "aiosmtplib": ("healthd.hooks.smtp",),
     "asyncinotify": ("healthd.folders",),
     "dns": ("checks.dns",),
     "h2": ("checks.grpc_call",),

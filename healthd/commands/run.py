@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from healthd.commands import exits
@@ -16,6 +17,7 @@ from healthd.commands.arguments import add_config, reading
 from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Config
+from healthd.config.settings import LEVELS, STYLES
 from healthd.daemon import LOCKS, Options
 from healthd.ipvs.memory import MemoryTable
 from healthd.startup import serve
@@ -41,7 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="folder of the lock files that keep two daemons off the same services; all daemons of a table must have "
         f"the same (default: $HEALTHD_LOCKS or {LOCKS})",
     )
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="instead of the configured")
+    parser.add_argument("--log-level", choices=LEVELS, help="instead of the configured")
+    parser.add_argument("--log-style", choices=STYLES, help="instead of the configured")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -57,14 +60,15 @@ def main(arguments: argparse.Namespace) -> int:
     if loaded.config is None:
         print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
         return exits.CONFIG
-    level = arguments.log_level
     table = MemoryTable() if arguments.table == "memory" else None
-    options = Options(arguments.config, table, arguments.in_process, level, arguments.locks, reading=how, read_at=read_at)
-    return asyncio.run(serve(_with_level(loaded.config, level), options, loaded.problems))
+    adapt = partial(logging, level=arguments.log_level, style=arguments.log_style)
+    options = Options(
+        arguments.config, table, arguments.in_process, arguments.locks, reading=how, read_at=read_at, adapt=adapt
+    )
+    return asyncio.run(serve(adapt(loaded.config), options, loaded.problems))
 
 
-def _with_level(config: Config, level: str | None) -> Config:
-    if level is None:
-        return config
-    log = replace(config.settings.log, level=level)
+def logging(config: Config, **given: str | None) -> Config:
+    """The configuration with other settings of the log. given: None where the configured one stays."""
+    log = replace(config.settings.log, **{name: value for name, value in given.items() if value is not None})
     return replace(config, settings=replace(config.settings, log=log))

@@ -172,12 +172,17 @@ class ExecHook:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Where and how the log goes. to: stderr, journald, syslog or a file's path. format: text or json."""
+    """Where and how the log goes. to: stderr, journald, syslog or a file's path. format: text or json.
+
+    style: healthd, or ldirectord for lines that whatever watches its log goes on to match. to may be stdout as well,
+    which no file can say: it is where ldirectord logs to when it is supervised.
+    """
 
     to: str = "stderr"
     format: str = "text"
     level: str = "info"
     facility: str = "daemon"
+    style: str = "healthd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from healthd.model import Address, SyncDaemon, SyncState, Timeouts
 
 MAX_KERNEL_TIMEOUT = 31 * 86400
 LEVELS = ("debug", "info", "warning", "error")
+STYLES = ("healthd", "ldirectord")
 FACILITIES = ("daemon", "user", "syslog", *(f"local{number}" for number in range(8)))
 
 
@@ -164,6 +165,12 @@ class LogTable:
     format: str = key(_names(("text", "json")), "`text` or `json`", "text", shown='"text"')
     level: str = key(_names(LEVELS), "least severity that is logged", "info", shown='"info"')
     facility: str = key(_names(FACILITIES), "facility of `syslog`", "daemon", shown='"daemon"')
+    style: str = key(
+        _names(STYLES),
+        "`ldirectord`: the lines that ldirectord writes, for what watches its log",
+        "healthd",
+        shown='"healthd"',
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +245,7 @@ def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple
         prober=ProberSettings(prober.processes, prober.in_flight, prober.watch_neighbours),
         runner=RunnerSettings(runner.user, runner.parallel),
         control=ControlSettings(File(control.socket), control.group),
-        log=LogSettings(log.to, log.format, log.level, log.facility),
+        log=LogSettings(log.to, log.format, log.level, log.facility, log.style),
         reload=ReloadSettings(one["reload"].watch, File(callback) if callback else None),
         hooks=hooks,
     )

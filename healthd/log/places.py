@@ -176,13 +176,22 @@ class JournalPlace:
 
     name = "journald"
 
-    def __init__(self, path: Path, facility: int, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        facility: int,
+        headline: Callable[[Entry], str] = render.headline,
+        tag: str = render.IDENTIFIER,
+        patience: float = PATIENCE,
+    ) -> None:
         self._facility = facility
+        self._headline = headline
+        self._tag = tag
         self._datagrams = _Datagrams(path, patience)
 
     def write(self, entry: Entry) -> None:
         """Send one entry; one too large for a datagram goes in a sealed memory file, as the protocol says."""
-        data = render.journal(entry, self._facility)
+        data = render.journal(entry, self._facility, self._headline(entry), self._tag)
         try:
             self._datagrams.send(data)
         except OSError as error:
@@ -210,18 +219,27 @@ class JournalPlace:
 
 
 class SyslogPlace:
-    """syslog, by the socket the C library uses too. content: the text of a datagram's message."""
+    """syslog, by the socket the C library uses too. content: the text of a datagram's message. tag: who we are."""
 
     name = "syslog"
 
-    def __init__(self, path: Path, facility: int, content: Callable[[Entry], str], patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        facility: int,
+        content: Callable[[Entry], str],
+        tag: str = render.IDENTIFIER,
+        patience: float = PATIENCE,
+    ) -> None:
         self._facility = facility
         self._content = content
+        self._tag = tag
         self._datagrams = _Datagrams(path, patience)
 
     def write(self, entry: Entry) -> None:
         """Send one entry, cut to what receivers take."""
-        self._datagrams.send(render.syslog(entry, self._facility, self._content(entry))[:SYSLOG_LIMIT])
+        data = render.syslog(entry, self._facility, self._content(entry), self._tag)
+        self._datagrams.send(data[:SYSLOG_LIMIT])
 
     def reopen(self) -> None:
         """Connect again at the next entry."""

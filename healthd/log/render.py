@@ -34,10 +34,15 @@ def level_name(level: int) -> str:
     return logging.getLevelName(level).lower()
 
 
+def headline(entry: Entry) -> str:
+    """What happened, without its fields: LABEL: MESSAGE."""
+    return printable(f"{entry.label}: {entry.message}")
+
+
 def body(entry: Entry) -> str:
     """What a line says besides time and level: LABEL: MESSAGE | KEY=VALUE..."""
     tail = pairs(entry.fields.items())
-    return f"{printable(f'{entry.label}: {entry.message}')}{' | ' if tail else ''}{tail}"
+    return f"{headline(entry)}{' | ' if tail else ''}{tail}"
 
 
 def text(entry: Entry) -> bytes:
@@ -60,12 +65,12 @@ def as_json(entry: Entry) -> bytes:
     return json.dumps({**head, **entry.fields, **trace}).encode() + b"\n"
 
 
-def syslog(entry: Entry, facility: int, content: str) -> bytes:
+def syslog(entry: Entry, facility: int, content: str, tag: str = IDENTIFIER) -> bytes:
     """A datagram for /dev/log as the C library makes it: <PRI>TIME TAG[PID]: CONTENT, in local time."""
     stamp = time.localtime(entry.at)
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[stamp.tm_mon - 1]
     when = f"{month} {stamp.tm_mday:2d} {stamp.tm_hour:02d}:{stamp.tm_min:02d}:{stamp.tm_sec:02d}"
-    return encoded(f"<{facility * 8 + severity(entry.level)}>{when} {IDENTIFIER}[{os.getpid()}]: {content}")
+    return encoded(f"<{facility * 8 + severity(entry.level)}>{when} {tag}[{os.getpid()}]: {content}")
 
 
 def syslog_content(entry: Entry) -> str:
@@ -74,13 +79,13 @@ def syslog_content(entry: Entry) -> str:
     return body(entry) + trace
 
 
-def journal(entry: Entry, facility: int) -> bytes:
+def journal(entry: Entry, facility: int, head: str | None = None, tag: str = IDENTIFIER) -> bytes:
     """A datagram of journald's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
-    message = "\n".join([printable(f"{entry.label}: {entry.message}"), *entry.exception.splitlines()])
+    message = "\n".join([headline(entry) if head is None else head, *entry.exception.splitlines()])
     fields = [
         ("MESSAGE", message),
         ("PRIORITY", str(severity(entry.level))),
-        ("SYSLOG_IDENTIFIER", IDENTIFIER),
+        ("SYSLOG_IDENTIFIER", tag),
         ("SYSLOG_FACILITY", str(facility)),
         ("SYSLOG_PID", str(os.getpid())),
         ("HEALTHD_LOGGER", entry.logger),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from healthd.config.schema import LogSettings
-from healthd.log.entry import Entry, entry_of
+from healthd.log.entry import entry_of
+from healthd.log.looks import Lines, looks
 from healthd.log.places import FilePlace, JournalPlace, Place, StreamPlace, SyslogPlace
-from healthd.log.render import FACILITIES, as_json, prefixed_text, syslog_content, text
+from healthd.log.render import FACILITIES
 from healthd.log.writer import LogStats, Writer
 
 # Libraries that tell of every request below WARNING; that is no news of ours. They are filtered where lines come in,
@@ -24,13 +24,14 @@ class Outlets:
     """Where the machine's log services are.
 
     stderr: a descriptor, also what is spilled to. journal_stream: DEVICE:INODE of what journald reads as our standard
-    error, as systemd says it in the environment (systemd.exec(5)).
+    error or output, as systemd says it in the environment (systemd.exec(5)).
     """
 
     stderr: int = 2
     journal_stream: str = field(default_factory=lambda: os.environ.get("JOURNAL_STREAM", ""))
     journal: Path = Path("/run/systemd/journal/socket")
     syslog: Path = Path("/dev/log")
+    stdout: int = 1
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -53,9 +54,10 @@ class _Handler(logging.Handler):
 class Log:
     """The log of this process, from `configure` until `close`."""
 
-    def __init__(self, settings: LogSettings, outlets: Outlets, root: logging.Logger, room: int) -> None:
-        level, place = level_of(settings), place_of(settings, outlets)
+    def __init__(self, settings: LogSettings, outlets: Outlets, root: logging.Logger, room: int, instance: str) -> None:
+        level, place = level_of(settings), place_of(settings, outlets, instance)
         self._outlets = outlets
+        self._instance = instance
         self._root = root
         self._settings = settings
         self._writer = Writer(place, fallback=outlets.stderr, room=room)
@@ -65,7 +67,7 @@ class Log:
 
     def apply(self, settings: LogSettings) -> None:
         """Go on as other settings say; no line is lost. ValueError if they make no sense, and then nothing changes."""
-        level, place = level_of(settings), place_of(settings, self._outlets)
+        level, place = level_of(settings), place_of(settings, self._outlets, self._instance)
         self._root.setLevel(level)
         if settings != self._settings:
             self._writer.replace(place)
@@ -95,13 +97,14 @@ def configure(
     outlets: Outlets = Outlets(),
     root: logging.Logger | None = None,
     room: int = 10_000,
+    instance: str = "healthd",
 ) -> Log:
     """Send all lines of log of this process where the settings say.
 
-    root: whose records to take, the root logger if it is None. room: lines that may wait for a slow place.
-    ValueError if the settings make no sense.
+    root: whose records to take, the root logger if it is None. room: lines that may wait for a slow place. instance:
+    what lines in ldirectord's style call the configuration. ValueError if the settings make no sense.
     """
-    return Log(settings, outlets, root if root is not None else logging.getLogger(), room)
+    return Log(settings, outlets, root if root is not None else logging.getLogger(), room, instance)
 
 
 def level_of(settings: LogSettings) -> int:
@@ -112,34 +115,30 @@ def level_of(settings: LogSettings) -> int:
     return levels[settings.level]
 
 
-def place_of(settings: LogSettings, outlets: Outlets) -> Place:
+def place_of(settings: LogSettings, outlets: Outlets, instance: str = "healthd") -> Place:
     """The place the settings name. Nothing is opened yet. ValueError for what does not exist."""
-    rendered, content = _formats(settings.format)
+    look = looks(settings.style, settings.format, instance)
     facility = FACILITIES.get(settings.facility)
     if facility is None:
         raise ValueError(f"unknown facility {settings.facility!r}; known are {', '.join(FACILITIES)}")
+
+    def stream(fd: int, lines: Lines, name: str) -> Place:
+        return StreamPlace(fd, look.to_journald if _read_by_journald(fd, outlets) else lines, name)
+
     match settings.to:
         case "stderr":
-            prefixed = rendered is text and _read_by_journald(outlets)
-            return StreamPlace(outlets.stderr, prefixed_text if prefixed else rendered)
+            return stream(outlets.stderr, look.stderr, "standard error")
+        case "stdout":
+            return stream(outlets.stdout, look.stdout, "standard output")
         case "journald":
-            return JournalPlace(outlets.journal, facility)
+            return JournalPlace(outlets.journal, facility, look.headline, look.tag)
         case "syslog":
-            return SyslogPlace(outlets.syslog, facility, content)
+            return SyslogPlace(outlets.syslog, facility, look.syslog, look.tag)
     if not settings.to.startswith("/"):
         raise ValueError(f"log to {settings.to!r}: want stderr, journald, syslog or an absolute path")
-    return FilePlace(Path(settings.to), rendered)
+    return FilePlace(Path(settings.to), look.file)
 
 
-def _read_by_journald(outlets: Outlets) -> bool:
-    stderr = os.fstat(outlets.stderr)
-    return outlets.journal_stream == f"{stderr.st_dev}:{stderr.st_ino}"
-
-
-def _formats(name: str) -> tuple[Callable[[Entry], bytes], Callable[[Entry], str]]:
-    match name:
-        case "text":
-            return text, syslog_content
-        case "json":
-            return as_json, lambda entry: as_json(entry).decode().rstrip("\n")
-    raise ValueError(f"unknown format {name!r}; known are text, json")
+def _read_by_journald(fd: int, outlets: Outlets) -> bool:
+    status = os.fstat(fd)
+    return outlets.journal_stream == f"{status.st_dev}:{status.st_ino}"
