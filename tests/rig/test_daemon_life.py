@@ -259,3 +259,16 @@ def test_a_hook_hears_of_a_change_after_the_kernel_has_it(director, tmp_path, se
         assert row[3] == "0"
     finally:
         daemon.stop()
+
+
+def test_b18_reading_the_table_again_and_again_says_nothing(director, servers, virtual, web, tmp_path):
+    """The real ldirectord prints warnings of its interpreter at every reading."""
+    daemon = Daemon(director, tmp_path / "healthd", resync=1)
+    daemon.write("www", web_service("www", virtual.masq(), servers))
+    try:
+        daemon.start()
+        said = daemon.log()
+        daemon.asks_everyone(5)
+        assert daemon.log() == said
+    finally:
+        daemon.stop()
