@@ -206,8 +206,11 @@ def _nntp(asked: Asked) -> Options:
 
 def _ftp(asked: Asked) -> Options:
     login = asked.login()
-    if not login and asked.virtual.passwd:
-        login = {"user": "anonymous", "password": asked.virtual.passwd}
+    if not login:
+        text = "login: stock ldirectord has none where the port alone implies ftp"
+        asked.notes["login"] = f"{text}; healthd takes that of service=ftp"
+        password = asked.virtual.passwd or f"ldirectord@{asked.machine.hostname()}"
+        login = {"user": "anonymous", "password": password}
     if asked.receive or asked.bare:
         if not asked.receive:
             asked.notes["service"] = (
@@ -228,6 +231,9 @@ def _simpletcp(asked: Asked) -> Options:
 
 def _sip(asked: Asked) -> Options:
     who = asked.virtual.login
+    if not who:
+        text = "login: stock ldirectord has none where the port alone implies sip"
+        asked.notes["login"] = f"{text}; healthd asks the server about itself"
     named = {"user": who, "caller": who} if "@" in who else {}
     return {"type": "sip", **named, **_over_tcp(asked)}
 

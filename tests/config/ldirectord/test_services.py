@@ -202,3 +202,11 @@ def test_a_program_is_told_the_port_that_the_file_has():
 
     check = tables(text).tables["service"][0]["real"][0]["check"]
     assert check["args"] == ["{virtual}", "{virtual_port}", "{address}", "8080"]
+
+
+def test_b13_ftp_that_the_port_implies_logs_in_as_service_ftp_does():
+    tree = tables("virtual=192.0.2.1:21\n    real=10.0.0.1:21 gate\n")
+
+    check = tree.tables["service"][0]["check"]
+    assert (check["user"], check["password"]) == ("anonymous", f"ldirectord@{ThisMachine().hostname()}")
+    assert any("login: stock ldirectord has none where the port alone implies" in note.text for note in tree.notes)
