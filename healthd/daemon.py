@@ -121,6 +121,7 @@ class Daemon:
         self._manager = Notifier.of_environment()
         self._in_force = asyncio.Event()
         self._told_ready = False
+        self._changed = ""
         self._reloading = asyncio.Lock()
 
     # --- running -----------------------------------------------------------------------------------------------
@@ -217,8 +218,8 @@ class Daemon:
         trouble = f"; table: {self._director.table_error}" if self._director.table_error else ""
         return f"{counted(len(roster.services))}, servers: {counts or 'none'}{trouble}"
 
-    def _tell(self, kind: Kind, message: str, detail: str = "") -> None:
-        self._announcer.event(Event(kind, time.time(), message, detail=detail))
+    def _tell(self, kind: Kind, message: str, detail: str = "", reason: str = "") -> None:
+        self._announcer.event(Event(kind, time.time(), message, detail=detail, reason=reason))
 
     @property
     def stage(self) -> Stage:
@@ -256,9 +257,10 @@ class Daemon:
         about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}
         return {**about, **document}
 
-    async def reload(self) -> dict[str, Any]:
-        """Read the configuration again; only a good one changes anything."""
+    async def reload(self, changed: str = "") -> dict[str, Any]:
+        """Read the configuration again; only a good one changes anything. changed: files that are why, if any are."""
         async with self._reloading:
+            self._changed = changed
             if self._orders.stopping.is_set():
                 return {"ok": False, "message": "healthd is stopping; nothing was changed"}
             told = self._told_ready  # READY must not be said before its time
@@ -290,7 +292,7 @@ class Daemon:
         return {"ok": True, "message": render(loaded.problems) + self._reloaded(loaded)}
 
     def _refuse(self, why: str, detail: str) -> dict[str, Any]:
-        self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail)
+        self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail, self._changed)
         return {"ok": False, "message": f"{detail.rstrip()}\nnothing was changed"}
 
     def _reloaded(self, loaded: Loaded) -> str:
@@ -300,7 +302,7 @@ class Daemon:
         fixed = needs_restart(self._begun, self._config.settings)
         if fixed:
             message += f"; changes of {', '.join(fixed)} take effect at the next start"
-        self._tell(Kind.RELOADED, message)
+        self._tell(Kind.RELOADED, message, reason=self._changed)
         if self._director.table_error is not None:
             message += f"; it is written once the table is back: {self._director.table_error}"
         return message

@@ -40,7 +40,8 @@ class Kind(Enum):
 class Event:
     """One event. at: seconds since the epoch. message: one line for people, complete by itself.
 
-    service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence).
+    service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence);
+    of a reload, reason is the files that had changed, empty if it was asked for.
     previous, phase: of the server. weight: what the table has now, None where there is no row. effect: what was done to
     the table, one text per operation.
     """

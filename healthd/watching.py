@@ -31,7 +31,7 @@ CLOCKS = 0.05
 CALLBACK_DEADLINE = 60.0
 MOST_NAMED = 3
 
-Reload = Callable[[], Awaitable[Mapping[str, Any]]]
+Reload = Callable[[str], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ USUAL = Pace()
 
 
 class Watching:
-    """Watches the configuration at a path. reload: as by a signal; its answer's `ok` says whether it was taken."""
+    """Watches the configuration at a path. reload: gets what has changed; its answer's `ok` says if it was taken."""
 
     def __init__(self, path: Path, reload: Reload, reading: Reading = AS_IT_IS, pace: Pace = USUAL) -> None:
         self._files = Files(path, reading)
@@ -153,7 +153,7 @@ class Watching:
         told = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else "")
         if self._config.settings.reload.watch:
             logger.info("changed on disk: %s; the configuration is read again", told)
-            answer = await self._reload()
+            answer = await self._reload(told)
             self._outcome = "reloaded" if answer["ok"] else "refused"
         else:
             logger.info("changed on disk: %s; [reload] watch is off, so it is not read", told)

@@ -39,6 +39,8 @@ def _stock(event: Event, when: str) -> tuple[str, ...]:
             return (f"Added virtual server: {virtual_of(event.virtual)}",)
         case Kind.SERVICE_REMOVED:
             return (f"Purged virtual server ({when}): {virtual_of(event.virtual)}",)
+        case Kind.SERVER_REMOVED:
+            return (f"Purged {_row(event, 'real', when)}",)
         case Kind.FALLBACK_ON:
             return (f"Added {_row(event, 'fallback')} (Weight set to {event.weight})",)
         case Kind.FALLBACK_OFF:
@@ -65,16 +67,15 @@ def _server(event: Event) -> tuple[str, ...]:
     return ()
 
 
-def _row(event: Event, tag: str) -> str:
-    return f"{tag} server: {event.real} ({virtual_of(event.virtual)})"
+def _row(event: Event, tag: str, when: str = "") -> str:
+    return f"{tag} server{f' ({when})' if when else ''}: {event.real} ({virtual_of(event.virtual)})"
 
 
 def _reread(event: Event) -> tuple[str, ...]:
     """reason: the file that has changed, where that is why it was read again."""
     if not event.reason:
         return ("Reloading Linux Director Daemon config on signal",)
-    done = "reread" if event.kind is Kind.RELOADED else "ignore"
-    return (f"Configuration file '{event.reason}' has changed on disk", f" - {done} new configuration")
+    return (f"Configuration file '{event.reason}' has changed on disk", " - reread new configuration")
 
 
 def virtual_of(text: str) -> str:

@@ -36,7 +36,7 @@ class Watched:
         self.watching.apply(loaded.config, read_at)
         self.task = asyncio.create_task(self.watching.run())
 
-    async def reload(self) -> dict[str, bool]:
+    async def reload(self, changed: str) -> dict[str, bool]:
         """As the daemon does it."""
         at = time.time()
         loaded = await asyncio.to_thread(load, self.path)
@@ -255,7 +255,7 @@ async def test_a_reload_by_a_signal_is_no_change(watched, folder):
     await watched.until(lambda: len(watched.answers) == 1)
     await watched.settle()
     await asyncio.sleep(0.3)  # what was saved just before a reload might have come after its reading
-    await watched.reload()
+    await watched.reload("")
     assert await watched.settle() == 2
     assert quiet._config.files
 
@@ -267,7 +267,7 @@ async def test_nothing_is_watched_where_nobody_wants_it(folder):
         await asyncio.sleep(0.05)
         assert watched.watching._files._last.digests == {}
         (folder / "healthd.toml").write_text(HEAD)
-        await watched.reload()
+        await watched.reload("")
         await watched.ready()
         (folder / "services.d" / "www.toml").write_text(OTHER)
         await watched.until(lambda: {"192.0.2.81"} in watched.services)
