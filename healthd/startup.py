@@ -19,11 +19,12 @@ from healthd.config.problems import Problem
 from healthd.config.schema import Config, Settings
 from healthd.daemon import Daemon, Options, log_problems
 from healthd.director import Director
-from healthd.hooks import Announcer, FallbackCommands, LogHook
+from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.namespace import namespace_identity
 from healthd.log import configure
+from healthd.missing import missing
 from healthd.privileges import DIRECTOR, LENT, PROBER, Capabilities, Capability, lower
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
@@ -97,13 +98,15 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     table = options.table or KernelTable(settings.table.netns)
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
-    announcer = Announcer([LogHook(), FallbackCommands()])
+    mail = MailHook()
+    announcer = Announcer([LogHook(), FallbackCommands(), mail])
     announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
     director = Director(table, announcer.event, time.monotonic, time.time)
     prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
     daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
+    mail.attach(lambda: daemon.stage, lambda: missing(director))
     control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
     stack.push_async_callback(control.close)
     await control.start()

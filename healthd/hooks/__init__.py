@@ -4,5 +4,7 @@ from healthd.hooks.announcer import Announcer
 from healthd.hooks.base import Hook, HookStats
 from healthd.hooks.fallback import FallbackCommands
 from healthd.hooks.log import LogHook
+from healthd.hooks.mail import MailHook
+from healthd.hooks.reminders import Missing
 
-__all__ = ["Announcer", "FallbackCommands", "Hook", "HookStats", "LogHook"]
+__all__ = ["Announcer", "FallbackCommands", "Hook", "HookStats", "LogHook", "MailHook", "Missing"]
