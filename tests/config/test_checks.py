@@ -231,7 +231,7 @@ def test_certificates_are_loaded_to_see_that_they_can_be(folder, pem, authority,
 
     (plan,) = service_of(folder(one(check=f'type = "tcp"\ntls = {{ {tls} }}'))).reals[0].checks
 
-    assert plan.check == TcpCheck(Tls(True, None, str(authorities), str(certificate), str(private)))
+    assert plan.check == TcpCheck(Tls(ca_file=str(authorities), cert_file=str(certificate), key_file=str(private)))
 
 
 def test_a_key_of_another_certificate_is_an_error(folder, pem):
