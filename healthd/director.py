@@ -19,7 +19,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 
-from healthd.assignment import ServerRef
+from healthd.assignment import Assignment, ServerRef
 from healthd.config.schema import CheckPlan, Config, OnStop, RealServer, ServiceConfig
 from healthd.drift import NOTHING_HELD, Edit, foreign, still_held
 from healthd.events import Event, Kind
@@ -42,15 +42,27 @@ LONGEST_BREATH = 0.1
 plan, and whoever else shares the loop gets as much of it as the director."""
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 
+Monitor = Callable[[Assignment, Sequence[Observation]], None]
+
+
+def unseen(assignment: Assignment, batch: Sequence[Observation]) -> None:
+    """Nobody wants to see what probes found."""
+
 
 class Director:
     """Keeps one table true.
 
     table: where to. emit: takes each event, must not block. clock: monotonic seconds. wall: seconds since the epoch.
+    monitor: takes what probes found, with what was asked; must not block either.
     """
 
     def __init__(
-        self, table: IpvsTable, emit: Callable[[Event], None], clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        table: IpvsTable,
+        emit: Callable[[Event], None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        monitor: Monitor = unseen,
     ) -> None:
         self.config = Config()
         self.ledger = Ledger()
@@ -62,6 +74,7 @@ class Director:
         self.first_round = asyncio.Event()
         self._table = table
         self._clock = clock
+        self._monitor = monitor
         self._prober: Prober | None = None
         self._plain: dict[ServiceKey, Service | None] = {}
         self._inbox: dict[int, deque[Observation]] = {}
@@ -223,7 +236,11 @@ class Director:
 
     def _fold(self) -> None:
         inbox, self._inbox = self._inbox, {}
-        folded = self.roster.fold(chain.from_iterable(inbox.values()))
+        if not inbox:
+            return
+        batch = list(chain.from_iterable(inbox.values()))
+        self._monitor(self.roster.assignment, batch)
+        folded = self.roster.fold(batch)
         self._dirty |= folded.dirty
         self._teller.certainty(folded.certainty)
 

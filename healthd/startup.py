@@ -20,6 +20,7 @@ from healthd.config.schema import Config, Settings
 from healthd.daemon import Daemon, Options, log_problems
 from healthd.director import Director
 from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
+from healthd.hooks.monitor import Monitor
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.namespace import namespace_identity
@@ -99,10 +100,11 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
     mail = MailHook()
-    announcer = Announcer([LogHook(), FallbackCommands(), mail])
+    monitor = Monitor()
+    announcer = Announcer([LogHook(), FallbackCommands(), monitor, mail])
     announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
-    director = Director(table, announcer.event, time.monotonic, time.time)
+    director = Director(table, announcer.event, time.monotonic, time.time, monitor.observed)
     prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
     daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
