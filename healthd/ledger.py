@@ -39,11 +39,13 @@ class Written:
 
 @dataclass(slots=True)
 class Ledger:
-    """The believed table (services of ours only)."""
+    """The believed table (services of ours only). reads: snapshots taken over. writes: operations acknowledged."""
 
     actual: Mapping[ServiceKey, Service] = field(default_factory=dict)
     holds: dict[ServiceKey, drift.Holds] = field(default_factory=dict)
     refusals: dict[RowOp, Refusal] = field(default_factory=dict)
+    reads: int = 0
+    writes: int = 0
 
     def rows(self, service: ServiceKey) -> Mapping[DestKey, DestSpec]:
         """The believed destinations of a service; empty if it is not there."""
@@ -85,6 +87,7 @@ class Ledger:
     def believe(self, ops: Iterable[RowOp]) -> None:
         """Note acknowledged operations."""
         listed = list(ops)
+        self.writes += len(listed)
         self.actual = after(self.actual, listed)
         for op in listed:
             self.refusals.pop(op, None)
@@ -108,6 +111,7 @@ class Ledger:
 
     def reread(self, found: Snapshot, keys: Collection[ServiceKey]) -> list[drift.Edit]:
         """Take over what a snapshot says of these services. Returns what differs from what was believed."""
+        self.reads += 1
         edits = drift.edits(self.actual, found.services, keys)
         actual = {key: service for key, service in self.actual.items() if key not in keys}
         self.actual = actual | {key: found.services[key] for key in keys if key in found.services}

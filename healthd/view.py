@@ -54,10 +54,15 @@ def describe_all(scene: Scene, table_error: str | None, summary: Summary | None)
     probes = {probe.id: probe for probe in scene.roster.assignment.probes}
     return {
         "version": VERSION,
-        "table": {"ok": table_error is None, "error": table_error},
+        "table": describe_table(scene.ledger, table_error),
         "prober": describe_prober(summary, len(probes), scene.now),
         "services": [describe_service(scene, service, probes) for service in services],
     }
+
+
+def describe_table(ledger: Ledger, error: str | None) -> dict[str, Any]:
+    """The kernel's table: why it cannot be used, and how often it was read and rows were written since the start."""
+    return {"ok": error is None, "error": error, "reads": ledger.reads, "writes": ledger.writes}
 
 
 def describe_prober(summary: Summary | None, probes: int, now: float) -> dict[str, Any]:

@@ -125,6 +125,17 @@ async def test_a_server_that_cannot_be_asked_says_how_often():
     assert "no file descriptor left" in status_text(told)
 
 
+async def test_how_often_the_table_was_read_and_written_is_told():
+    scenario = Scenario()
+    await scenario.configure(config(service(real(A))))
+    before = document(scenario)["table"]
+    await scenario.hears({A: PASS})
+    await scenario.turn(later=20)
+    table = document(scenario)["table"]
+    assert table["writes"] == len(scenario.table.writes)
+    assert (table["writes"] > before["writes"], table["reads"] > before["reads"]) == (True, True)
+
+
 async def test_while_the_table_is_away_weights_are_marked_as_old():
     scenario = Scenario()
     await scenario.configure(config(service(real(A))))
@@ -132,7 +143,7 @@ async def test_while_the_table_is_away_weights_are_marked_as_old():
     scenario.table.unavailable = "no permission"
     await scenario.hears({A: FAIL})
     told = document(scenario)
-    assert told["table"] == {"ok": False, "error": "no permission"}
+    assert (told["table"]["ok"], told["table"]["error"]) == (False, "no permission")
     assert server(told)["weight"] == 10
     assert status_text(told).splitlines()[:2] == [
         "THE TABLE CANNOT BE KEPT: no permission",
