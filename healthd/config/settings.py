@@ -49,7 +49,10 @@ from healthd.model import Address, SyncDaemon, SyncState, Timeouts
 MAX_KERNEL_TIMEOUT = 31 * 86400
 LEVELS = ("debug", "info", "warning", "error")
 STYLES = ("healthd", "ldirectord")
-FACILITIES = ("daemon", "user", "syslog", *(f"local{number}" for number in range(8)))
+FACILITIES = (
+    "daemon", "user", "syslog", *(f"local{number}" for number in range(8)),
+    "kern", "mail", "auth", "authpriv", "lpr", "news", "uucp", "cron", "ftp",
+)  # fmt: skip
 
 
 def _names(names: tuple[str, ...]) -> Kind[str]:
