@@ -72,6 +72,8 @@ class Director:
         self.summary: Summary | None = None
         self.table_error: str | None = None
         self.first_round = asyncio.Event()
+        """Every server has been asked, and what came of it is in the table if that is there."""
+        self._all_asked = False
         self._table = table
         self._clock = clock
         self._monitor = monitor
@@ -116,8 +118,9 @@ class Director:
     def summarised(self, summary: Summary) -> None:
         """Take the prober's totals."""
         self.summary = summary
-        if summary.at > self._assigned_at and summary.unasked == 0:
-            self.first_round.set()
+        if summary.at > self._assigned_at and summary.unasked == 0 and not self._all_asked:
+            self._all_asked = True
+            self._wake.set()
 
     def lost(self, why: str) -> None:
         """Note that a prober is gone: its servers keep their state until it is back."""
@@ -143,6 +146,7 @@ class Director:
     async def turn(self) -> None:
         """Do once all there is to do now."""
         self._take_wishes()
+        all_asked = self._all_asked
         taken = await self._take_requests()
         self._fold()
         if self._clock() >= self._retry_at:
@@ -155,6 +159,8 @@ class Director:
         for future in taken:
             if not future.done():
                 future.set_result(None)
+        if all_asked:
+            self.first_round.set()
 
     async def stop(self, policy: OnStop) -> None:
         """Do to the table what the stop policy says, or that of a service. Not while `run` runs.

@@ -78,7 +78,7 @@ async def test_something_on_the_way_to_a_server_makes_its_probes_hurry():
     assert [probes[number] for number in scenario.prober.hurried] == [A.address]
 
 
-async def test_the_first_round_is_over_once_every_probe_has_a_verdict():
+async def test_the_first_round_is_over_once_every_probe_has_a_verdict_and_the_table_has_what_came_of_it():
     scenario = Scenario()
     scenario.director.summarised(Summary(scenario.now, unasked=0))
     assert not scenario.director.first_round.is_set()
@@ -86,8 +86,15 @@ async def test_the_first_round_is_over_once_every_probe_has_a_verdict():
     scenario.director.summarised(Summary(scenario.now - 1, unasked=0))
     scenario.director.summarised(Summary(scenario.now + 1, unasked=1))
     assert not scenario.director.first_round.is_set()
+    await scenario.turn()
+    assert not scenario.director.first_round.is_set()
+    scenario.say((WWW, A), PASS)
     scenario.director.summarised(Summary(scenario.now + 2, unasked=0))
+    assert not scenario.director.first_round.is_set()
+    assert await scenario.rows() == {}
+    await scenario.turn()
     assert scenario.director.first_round.is_set()
+    assert await scenario.rows() == {A: 10}
 
 
 async def test_a_prober_that_is_lost_moves_nobody_and_is_told():
@@ -115,6 +122,12 @@ async def test_a_stop_quiesces_every_row_also_one_that_nobody_had_read_yet():
     await scenario.director.stop(OnStop.QUIESCE)
     assert await scenario.rows(WWW) == {A: 0, B: 0, STRANGER: 0}
     assert await scenario.rows(MAIL) == {A: 0}
+    told = [(event.kind, event.service, event.real, event.weight) for event in scenario.told() if event.effect]
+    assert sorted(told, key=str) == sorted(
+        [(Kind.SERVER_WEIGHT, "www", str(key), 0) for key in (A, B, STRANGER)]
+        + [(Kind.SERVER_WEIGHT, "mail", str(A), 0)],
+        key=str,
+    )
 
 
 async def test_a_stop_removes_our_services_and_no_other():
@@ -122,6 +135,7 @@ async def test_a_stop_removes_our_services_and_no_other():
     await scenario.director.stop(OnStop.REMOVE)
     assert scenario.writes() == [DelService(WWW)]
     assert await scenario.rows(DNS) == {A: 1}
+    assert [(event.kind, event.service) for event in scenario.told()] == [(Kind.SERVICE_REMOVED, "www")]
 
 
 async def test_a_stop_without_a_table_says_so():
