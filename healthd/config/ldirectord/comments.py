@@ -32,6 +32,7 @@ def comments(text: str) -> Comments:
     for number, line in enumerate(text.removeprefix("\ufeff").replace("\r", "").split("\n"), 1):
         stripped = line.strip()
         if not stripped:
+            waiting += [""] if waiting and waiting[-1] else []  # paragraphs stay paragraphs
             continue
         if stripped.startswith("#"):
             waiting.append(_bare(stripped))
@@ -41,7 +42,10 @@ def comments(text: str) -> Comments:
         elif not line[0].isspace():
             virtual = 0
         said = uncommented(line)
-        mine = [*waiting, *([_bare(line[len(said) :].strip())] if len(said) < len(line.rstrip()) else [])]
+        mine = [
+            *(waiting[:-1] if waiting and not waiting[-1] else waiting),
+            *([_bare(line[len(said) :].strip())] if len(said) < len(line.rstrip()) else []),
+        ]
         waiting = []
         if virtual:
             found.of_line[number], found.owner[number] = mine, virtual

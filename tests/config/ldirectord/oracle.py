@@ -54,7 +54,7 @@ def ask(files: Sequence[Path]) -> list[dict[str, Any]]:
         timeout=300,
         check=True,
     )
-    return [json.loads(line) for line in told.stdout.decode().splitlines()]
+    return [json.loads(line) for line in told.stdout.decode().split("\n") if line]
 
 
 def ask_texts(texts: Sequence[str]) -> list[dict[str, Any]]:
