@@ -33,8 +33,25 @@ def no_folder(path: str) -> str:
     folder = Path(path).parent
     try:
         return "" if folder.is_dir() else f"there is no folder {folder}"
-    except OSError as error:
-        return f"{folder}: {error.strerror}"
+    except (OSError, ValueError) as error:
+        return f"{folder}: {error.strerror if isinstance(error, OSError) else error}"
+
+
+def unappendable(path: str) -> str:
+    """Why no lines can be appended to a file, which is made if it is not there; empty if they can."""
+    file = Path(path)
+    missing = no_folder(path)
+    if missing:
+        return missing
+    try:
+        if file.is_dir():
+            return f"{path} is a folder"
+        there = file.exists()
+    except (OSError, ValueError) as error:
+        return f"{path}: {error.strerror if isinstance(error, OSError) else error}"
+    if there:
+        return "" if os.access(path, os.W_OK) else f"{path} cannot be written"
+    return "" if os.access(file.parent, os.W_OK | os.X_OK) else f"no file can be made in {file.parent}"
 
 
 def no_account(find: Callable[[str], object], what: str, name: str | None) -> str:

@@ -10,6 +10,7 @@ from healthd.config import checks, dests, virtual
 from healthd.config.checks import Shared
 from healthd.config.decode import At, Layer, Report, decode, keys_of
 from healthd.config.defaults import Defaults
+from healthd.config.files import unappendable
 from healthd.config.mail import read_mail
 from healthd.config.schema import RealServer, ServiceConfig
 from healthd.config.tables import ELSEWHERE_OF_SERVICE, ServiceTable
@@ -57,11 +58,14 @@ def _maintenance(table: ServiceTable, daemon: Layer) -> Path | None:
 
 
 def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) -> None:
-    """Say what is allowed but hardly meant, and what only shows once all servers are known."""
+    """Say what is allowed but hardly meant, what only shows once all servers are known, and what is not there."""
     at, bad = table.layer.at, table.layer.bad
     if not table.real and "real" not in bad:
         tell = report.warning if "real" in table.layer.values else report.error  # real = [] is said on purpose
         tell(at, "the service has no real server; add [[service.real]]", on_key=True, expected="[[service.real]]")
+    why = unappendable(table.monitor_file) if table.monitor_file and report.strict_files else ""
+    if why:
+        report.error(table.layer.where("monitor_file"), f"monitor_file: {why}")
     tunnels = any(real.spec.forwarding is Forwarding.IPIP for real in reals) or table.forward is Forwarding.IPIP
     if table.tunnel is not None and not tunnels and "tunnel" not in table.layer.origins and "forward" not in bad:
         report.error(at / "tunnel", 'tunnel: only for servers with forward = "ipip"')

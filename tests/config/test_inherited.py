@@ -1,9 +1,11 @@
 """What services have from tables of the daemon (mail, maintenance files), and texts of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from healthd.config.files import unappendable
 from healthd.config.load import load
 from healthd.config.schema import MailSettings, ReloadSettings, Stage
 from tests.config.writing import one, service_of
@@ -64,15 +66,46 @@ def test_nobody_gets_mail_if_nobody_is_named(tmp_path):
 
 
 def test_a_service_may_have_texts_a_command_and_a_file(tmp_path):
-    head = 'title = "The shop"\ncomment = "ask Ann"\nfallback_command = "/bin/x --y"\nmonitor_file = "/var/log/x"'
+    head = f'title = "The shop"\ncomment = "ask Ann"\nfallback_command = "/bin/x"\nmonitor_file = "{tmp_path}/x"'
     file = tmp_path / "healthd.toml"
     file.write_text(one(head))
 
     service = service_of(load(file))
 
     assert (service.title, service.comment) == ("The shop", "ask Ann")
-    assert service.fallback_command == "/bin/x --y"
-    assert service.monitor_file == Path("/var/log/x")
+    assert service.fallback_command == "/bin/x"
+    assert service.monitor_file == tmp_path / "x"
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("/no/such/folder/x", "monitor_file: there is no folder /no/such/folder"),
+        ("/dev", "monitor_file: /dev is a folder"),
+    ],
+)
+def test_a_monitor_file_that_cannot_be_written_is_told_once_with_its_place(tmp_path, file, told):
+    place = tmp_path / "healthd.toml"
+    place.write_text(f'[defaults]\nmonitor_file = "{file}"\n' + one() + one(virtual='virtual = "192.0.2.81:80"'))
+
+    (problem,) = load(place).problems
+
+    assert (problem.text, problem.span.line) == (told, 2)
+    assert load(place, strict_files=False).problems == ()
+
+
+def test_a_monitor_file_nobody_may_write_is_told(tmp_path):
+    (tmp_path / "mine").touch()
+    (tmp_path / "mine").chmod(0o400)
+    tmp_path.chmod(0o500)
+    try:
+        told = [unappendable(str(tmp_path / name)) for name in ("mine", "new")]
+    finally:
+        tmp_path.chmod(0o700)
+    everything = os.geteuid() == 0
+    assert told == (
+        ["", ""] if everything else [f"{tmp_path}/mine cannot be written", f"no file can be made in {tmp_path}"]
+    )
 
 
 @pytest.mark.parametrize(
