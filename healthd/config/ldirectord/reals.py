@@ -22,6 +22,7 @@ _FORGOTTEN = (
 )
 _HOST = r"\d+\.\d+\.\d+\.\d+|[A-Za-z0-9.-]+|\[[0-9A-fa-f:]+\]"
 _REAL = re.compile(rf"({_HOST})(->({_HOST}))?(:(\d+|[A-Za-z0-9\-_]+))?\s+(.*)", re.ASCII)
+_TWO_COLONS = re.compile(r"^(\d+\.\d+\.\d+\.\d+)::(?=\w+\s)", re.ASCII)
 _PORT = re.compile(r"(:(\d+|[A-Za-z0-9\-_]+))?$", re.ASCII)
 _LAST_WORDS = re.compile(r"(\S+)(\s+(\S+))?\s*$", re.ASCII)
 
@@ -46,10 +47,13 @@ class Server:
 
 def parse_real(text: str, family: Family, machine: Machine, *, strict: bool) -> Server:
     """A real server, or several. Raises Wrong. strict: ranges and thresholds as ldirectord gets them wrong."""
-    found = _REAL.search(text)
+    meant = text if strict else _TWO_COLONS.sub(r"\1:", text)
+    found = _REAL.search(meant)
     if found is None:
         raise Wrong("invalid address for real server (wrong format)")
-    notes = [_skipped(text[: found.start()], found[0].split()[0])] if text[: found.start()].strip() else []
+    before = meant[: found.start()]
+    notes = [_skipped(before, found[0].split()[0])] if before.strip() else []
+    notes += ["two colons are taken for one; stock ldirectord takes the port for the address"] if meant != text else []
     first = host_of(found[1], family, machine)
     if first is None:
         raise Wrong(f"invalid address ({found[1]}) for real server (could not resolve host)")

@@ -46,7 +46,7 @@ def put_fallback(at: Table, virtual: Virtual, common: Globals) -> None:
         at.note(f"fallback: {found.server} is one of the real servers, so it cannot step in for them", span)
         return
     if int(given) not in (0, port) and not (virtual.fwm is not None and virtual.fallback is None):
-        loud = virtual.fallback is not None
+        loud = virtual.fallback is not None and virtual.fwm is None
         at.note(f"fallback: {found.forward} cannot change the port to {int(given)}", span, loud=loud)
     at.put("fallback", _fallback(virtual, found, port), span)
 

@@ -145,6 +145,13 @@ def test_a_request_that_begins_with_a_slash_keeps_its_receive():
     assert "forgets what stands behind a request that begins with a slash" in told[0][1]
 
 
+def test_two_colons_before_a_port_are_taken_for_one():
+    stock, told = meant("virtual=192.0.2.80:5060\n    real=10.0.0.11::5060 gate\n")
+
+    assert (stock.virtuals[0].real[0].server, stock.virtuals[0].real[0].port) == ("10.0.0.11", "5060")
+    assert told == [(2, "two colons are taken for one; stock ldirectord takes the port for the address")]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
