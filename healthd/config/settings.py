@@ -190,7 +190,9 @@ class ReloadTable:
 
     layer: Layer
     watch: bool = key(flag, "read it again when a file of it changes", False, shown="false")
-    callback: str | None = key(path, "program to run, with the configuration's path, after a file of it has changed")
+    callback: str | None = key(
+        path, "program to run, with the configuration's path, after a file of it has changed, also without `watch`"
+    )
 
 
 @dataclass(frozen=True, slots=True)
