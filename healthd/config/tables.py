@@ -277,7 +277,7 @@ class ServiceTable:
     fallback_command_at_stop: bool = key(
         flag, "run `fallback_command` with `stop` when the daemon stops while it is in force", False, shown="false"
     )
-    monitor_file: str | None = key(path, "file that gets a line for every probe")
+    monitor_file: str | None = key(path, "file that gets a line for every probe of its servers")
     maintenance: str | None = key(
         path_or_none, 'folder of maintenance files, "" for none; default: `folder` of [maintenance]'
     )
