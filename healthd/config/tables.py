@@ -319,7 +319,9 @@ class CheckTable:
         0,
         shown="0",
     )
-    fast_interval: float | None = key(duration(0.01), "interval while the verdict is in doubt; default: none")
+    fast_interval: float | None = key(
+        duration(0.01), "interval while the verdict is in doubt; default: a third of it, 100ms or more"
+    )
     jitter: float = key(number(0, 0.5), "part of the interval by which probes are scattered", 0.1, shown="0.1")
     rise: int = key(whole(1, 1000), "passes in a row that bring a server back", 2, shown="2")
     fall: int = key(whole(1, 1000), "failures in a row that take a server out", 3, shown="3")

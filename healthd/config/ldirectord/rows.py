@@ -195,15 +195,17 @@ def _rhythm(at: Table, virtual: Virtual, common: Globals, check: Mapping[str, An
     by_check = virtual.checktype in _BY_CHECKTIMEOUT or (negotiates and virtual.service in _ALARM_OF_CHECK)
     name = "checktimeout" if by_check else "negotiatetimeout"
     interval, timeout = virtual.checkinterval or common.checkinterval, getattr(virtual, name)
+    pace = bounded(at, "checkinterval", interval, where.get("checkinterval"))
     if check["type"] in ("on", "off"):
-        return {"interval": bounded(at, "checkinterval", interval, where.get("checkinterval")), "rise": 1, "fall": 1}
+        return {"interval": pace, "rise": 1, "fall": 1}
     late = {"overrun": True} if min(int(timeout), 86400) >= min(int(interval), 86400) else {}
     return {
-        "interval": bounded(at, "checkinterval", interval, where.get("checkinterval")),
+        "interval": pace,
         "timeout": bounded(at, name, timeout, where.get(name)),
         **late,
         "rise": 1,
         "fall": min(int(virtual.failurecount), 1000),
+        **({"fast_interval": pace} if int(virtual.failurecount) > 1 else {}),
     }
 
 
