@@ -30,8 +30,8 @@ _Result = TypeVar("_Result")
 class Orders:
     """Signals as events. log: is opened again at SIGHUP, as log rotation wants. Make it in a running loop.
 
-    patient: a second order to stop changes nothing, and none of them can end the process after `taken` either, so that
-    what is still to be removed is removed. told_by: name of the signal that told to stop.
+    patient: a second order to stop changes nothing, nor does one after `taken`, as long as the loop is there, so what
+    is still to be removed is removed. told_by: name of the signal that told to stop.
     """
 
     def __init__(self, log: Log, *, patient: bool = False) -> None:
@@ -52,9 +52,7 @@ class Orders:
         try:
             yield
         finally:
-            if self._patient:
-                signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
-            for number in HEEDED:
+            for number in () if self._patient else HEEDED:
                 loop.remove_signal_handler(number)
 
     def stop(self, name: str = "TERM") -> None:

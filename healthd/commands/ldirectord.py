@@ -295,12 +295,16 @@ def _adapted(call: Call, stream: str, config: Config) -> Config:
 
 
 def _daemon(pid_file: Path, served: Callable[[Options], Coroutine[Any, Any, int]], how: Options, report: Report) -> int:
-    """The daemon, from its pid file to its end. Signals wait until it can heed them, and after that it needs none."""
+    """The daemon, from its pid file to its end. Signals wait until it can heed them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
     options = replace(how, background=True, decided=lambda why: report(FAILED if why else OK, why))
+
+    async def life() -> int:
+        with pidfile.held(pid_file):  # inside, as signals are heeded as long as the loop is there
+            return await served(options)
+
     try:
-        with pidfile.held(pid_file):
-            return FAILED if asyncio.run(served(options)) else OK
+        return FAILED if asyncio.run(life()) else OK
     except AlreadyRunning:  # another start was quicker, which is as good
         report(OK, "")
         return OK

@@ -1,0 +1,621 @@
+"""`healthd ldirectord`: real daemons in the background, started, asked and stopped as init scripts and Pacemaker do."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from healthd.cli import main
+from healthd.control import ControlError, ask
+from healthd.pidfile import find
+from tests.daemon.conftest import PATIENCE, Listener
+
+ROOT = Path(__file__).parents[2]
+NAME = "www.cf"
+PROGRAM = """\
+#!{python}
+import sys
+sys.path.insert(0, {root!r})
+sys.argv[1:1] = {options!r}
+from healthd.cli import main
+sys.exit(main())
+"""
+FILE = """\
+checkinterval = 1
+checktimeout = 1
+quiescent = {quiescent}
+{globals}
+virtual = {virtual}
+    real = {real} gate 5
+    checktype = connect
+    scheduler = wlc
+"""
+STARTING = ("start", "restart", "try-restart")
+BROKEN = "virtual = 192.0.2.80:80\n    no such thing\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a call ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Place:
+    """A machine of its own: a program called ldirectord, its configuration, its pid files.
+
+    A short path, because the control socket's has little room.
+    """
+
+    def __init__(self, folder: Path, listener: Listener) -> None:
+        self.folder = folder
+        self.listener = listener
+        self.real = f"{listener.address}:{listener.port}"
+        self.virtual = f"192.0.2.80:{listener.port}"
+        self.etc, self.run = folder / "etc", folder / "run"
+        for made in (self.etc, self.run):
+            made.mkdir()
+        self.config = self.etc / NAME
+        self.log = folder / "log"
+        self.pid_file = self.run / f"ldirectord.{NAME}.pid"
+        self.program = folder / "ldirectord"
+        self.configure()
+        self.install("--table", "memory", "--in-process")
+
+    def install(self, *options: str) -> None:
+        """Have a program called ldirectord, which always gets these options besides."""
+        self.options = [*options, "--run", str(self.run), "--look-in", str(self.etc)]
+        self.program.write_text(PROGRAM.format(python=sys.executable, root=str(ROOT), options=self.options))
+        self.program.chmod(0o755)
+
+    def configure(self, more: str = "", quiescent: str = "no", log: str | None = None) -> None:
+        """Write the configuration."""
+        told = f'logfile = "{log or self.log}"\n{more}'
+        self.config.write_text(FILE.format(virtual=self.virtual, real=self.real, globals=told, quiescent=quiescent))
+
+    def call(self, *words: str) -> Said:
+        """Call the program; in this process where it starts none, which is quicker."""
+        if words and words[-1] not in STARTING:
+            return self.called_here(*words)
+        done = subprocess.run(
+            [str(self.program), *words], capture_output=True, text=True, timeout=PATIENCE * 2, check=False, cwd="/"
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def called_here(self, *words: str) -> Said:
+        """Call what the program calls, with its options."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(["ldirectord", *self.options, *words])
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Call the program without waiting for its end."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        return subprocess.Popen([str(self.program), *words], text=True, **pipes)  # type: ignore[call-overload]
+
+    def start(self) -> int:
+        """Start the daemon; its number."""
+        assert self.call(NAME, "start").code == 0
+        return self.pid
+
+    @property
+    def pid(self) -> int:
+        """The number in the pid file."""
+        return int(self.pid_file.read_text())
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's control socket."""
+        return self.run / "healthd" / f"ldirectord.{NAME}.sock"
+
+    def lines(self) -> list[str]:
+        """The messages of the log so far."""
+        text = self.log.read_text() if self.log.exists() else ""
+        return [line.partition("] ")[2] for line in text.splitlines()]
+
+    def end(self) -> None:
+        """End whatever still runs by a pid file here, and only if it does."""
+        for path in self.run.glob("ldirectord.*.pid"):
+            pid = find(path, "").pid
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Where ldirectord is installed."""
+    folder = Path(tempfile.mkdtemp(prefix="ld-"))
+    listener = Listener()
+    made = Place(folder, listener)
+    yield made
+    made.end()
+    listener.close()
+    shutil.rmtree(folder)
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """True while a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def paused(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+# --- a whole life -----------------------------------------------------------------------------------------------
+
+
+def test_start_status_reload_stop(place):
+    """Every message on its stream, every code as ldirectord has it."""
+    assert place.call(NAME, "status") == Said(3, f"ldirectord is stopped for {place.config}\n", "")
+    assert place.call(NAME, "start").code == 0
+    pid = place.pid
+    assert place.call(NAME, "status") == Said(0, "", f"ldirectord for {place.config} is running with pid: {pid}\n")
+    until(lambda: any(line.startswith("Added real server") for line in place.lines()), "the server is in")
+    assert place.call(NAME, "reload") == Said(0, "", "")
+    until(lambda: "Reloading Linux Director Daemon config on signal" in place.lines(), "it is read again")
+    assert place.call(NAME, "stop") == Said(0, "", "")
+    assert not alive(pid)
+    assert not place.pid_file.exists()
+    assert not place.socket.exists()
+    assert place.call(NAME, "status").code == 3
+    said = [line for line in place.lines() if not line.startswith(("healthd ", "the configuration"))]
+    assert said[0].startswith("Starting Linux Director v")
+    assert said[0].endswith(" as daemon")
+    assert said[1:3] == [
+        f"Added virtual server: {place.virtual}",
+        f"Added real server: {place.real} ({place.virtual}) (Weight set to 5)",
+    ]
+    assert said[-1] == "Linux Director Daemon terminated on signal: TERM"
+
+
+def test_lines_of_the_log_have_the_frame_of_ldirectord(place):
+    pid = place.start()
+    until(place.lines, "a line")
+    (first, *_) = place.log.read_text().splitlines()
+    assert time.strptime(first[1:25], "%a %b %d %H:%M:%S %Y")
+    assert first[25:].startswith(f"|{NAME}|{pid}] ")
+
+
+def test_a_daemon_has_no_terminal_and_stands_in_the_root(place):
+    pid = place.start()
+    proc = Path(f"/proc/{pid}")
+    session = int(proc.joinpath("stat").read_text().rpartition(")")[2].split()[3])
+    assert session not in (pid, os.getsid(0))
+    assert proc.joinpath("cwd").readlink() == Path("/")
+    assert {proc.joinpath("fd", str(number)).readlink() for number in (0, 1, 2)} == {Path("/dev/null")}
+
+
+def test_nothing_of_the_daemon_keeps_the_pipes_of_who_started_it_open(place):
+    """Pacemaker waits for their end; a prober in a process of its own is no exception."""
+    place.install("--table", "memory")
+    begun = place.begin(NAME, "start")
+    _, _ = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 0
+    assert alive(place.pid)
+    assert place.call(NAME, "stop").code == 0
+
+
+# --- start ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_start_does_nothing(place):
+    pid = place.start()
+    assert place.call(NAME, "start").code == 0
+    assert place.pid == pid
+    assert alive(pid)
+
+
+def test_of_two_starts_at_once_one_is_the_daemon(place):
+    calls = [place.begin(NAME, "start") for _ in range(4)]
+    for begun in calls:
+        begun.communicate(timeout=PATIENCE * 2)
+    assert [begun.returncode for begun in calls] == [0] * 4
+    assert alive(place.pid)
+    assert sum("as daemon" in line for line in place.lines()) == 1
+
+
+def test_a_broken_configuration_is_2_with_the_reason_on_standard_error(place):
+    place.config.write_text(BROKEN)
+    said = place.call(NAME, "start")
+    assert (said.code, said.out) == (2, "")
+    assert f"{place.config}:2" in said.err
+    assert not place.pid_file.exists()
+
+
+def test_a_daemon_that_cannot_start_is_1_with_the_reason_on_standard_error(place):
+    """Its control socket cannot be made where a file stands in its folder's place."""
+    (place.run / "healthd").write_text("")
+    said = place.call(NAME, "start")
+    assert (said.code, said.out) == (1, "")
+    assert str(place.run / "healthd") in said.err
+    assert not place.pid_file.exists()
+    assert place.call(NAME, "status").code == 3
+
+
+def test_a_folder_for_pid_files_that_is_not_there_is_told(place):
+    place.install("--table", "memory", "--in-process", "--run", str(place.folder / "none"))
+    place.run = place.folder / "none"
+    place.install("--table", "memory", "--in-process")
+    said = place.call(NAME, "start")
+    assert said.code == 1
+    assert f"Can not open {place.run}/ldirectord.{NAME}.pid: No such file or directory" in said.err
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart", "try-restart", "reload", "force-reload", "status"])
+def test_a_configuration_that_is_missing_is_1(place, action):
+    assert place.call("other.cf", action) == Said(1, "", "Config file other.cf not found\n")
+
+
+@pytest.mark.parametrize("words", [(), ("bogus",), (NAME,), (NAME, "go"), ("--bogus", NAME, "start"), (NAME, "-d")])
+def test_what_is_no_action_and_no_option_shows_the_usage_and_is_255(place, words):
+    said = place.call(*words)
+    assert said.code == 255
+    assert said.out.startswith("Usage:\n    ldirectord [-d|--debug] [--] [configfile] start | stop | restart |\n")
+
+
+@pytest.mark.parametrize("word", ["-h", "-?", "--help"])
+def test_help_is_printed(place, word):
+    said = place.call(word)
+    assert said.code == 0
+    assert said.out.startswith("Usage:\n    ldirectord [-d|--debug]")
+
+
+@pytest.mark.parametrize("word", ["-v", "--version"])
+def test_the_version_begins_as_that_of_ldirectord(place, word):
+    assert place.call(word).out.startswith("Linux Director v1.186-ha+healthd-")
+
+
+def test_a_configuration_is_looked_for_in_the_folders_first(place, tmp_path):
+    """An absolute path is one below them, too, as with ldirectord."""
+    (place.etc / "deep").mkdir()
+    shutil.copy(place.config, place.etc / "deep" / NAME)
+    assert place.call("deep/" + NAME, "status").out == f"ldirectord is stopped for {place.etc}/deep/{NAME}\n"
+    assert place.call(str(place.config), "status").out == f"ldirectord is stopped for {place.config}\n"
+    assert place.call("--", NAME, "status").code == 3
+    assert place.call("status").err == "Config file ldirectord.cf not found\n"
+
+
+def test_without_a_name_it_is_ldirectord_cf_and_the_instance_is_called_ldirectord(place):
+    shutil.copy(place.config, place.etc / "ldirectord.cf")
+    assert place.call("start").code == 0
+    assert (place.run / "ldirectord.ldirectord.pid").exists()
+    assert place.call("stop").code == 0
+    assert not (place.run / "ldirectord.ldirectord.pid").exists()
+
+
+def test_two_instances_run_side_by_side(place):
+    first = place.start()
+    other = place.etc / "mail.cf"
+    other.write_text(place.config.read_text().replace("192.0.2.80", "192.0.2.25"))
+    assert place.call("mail.cf", "start").code == 0
+    assert place.call(NAME, "stop").code == 0
+    assert not alive(first)
+    assert place.call("mail.cf", "status").code == 0
+    socket = place.run / "healthd" / "ldirectord.mail.cf.sock"
+    assert [service["virtual"] for service in ask(socket, "GET", "/v1/status")["services"]] == [
+        f"192.0.2.25:{place.listener.port}/tcp"
+    ]
+    assert place.call("mail.cf", "stop").code == 0
+
+
+# --- in the foreground ------------------------------------------------------------------------------------------
+
+
+def test_a_supervised_one_stays_in_the_foreground_and_logs_to_standard_output_without_a_pid_file(place):
+    place.configure(more="supervised = yes\n")
+    begun = place.begin(NAME, "start")
+    assert begun.stdout is not None
+    first = next(line for line in begun.stdout if "Starting" in line)
+    assert first.endswith(f"with pid: {begun.pid}\n")
+    assert time.strptime(first[1:25], "%a %b %d %H:%M:%S %Y")
+    assert not place.pid_file.exists()
+    begun.send_signal(signal.SIGTERM)
+    rest, _ = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 0
+    assert rest.endswith("] Linux Director Daemon terminated on signal: TERM\n")
+    assert not place.log.exists()
+
+
+def test_a_debugged_one_stays_in_the_foreground_and_logs_to_standard_error(place):
+    begun = place.begin("-d", NAME, "start")
+    assert begun.stderr is not None
+    assert any(line.startswith("Starting Linux Director v") for line in begun.stderr)
+    assert not place.pid_file.exists()
+    begun.send_signal(signal.SIGINT)
+    _, rest = begun.communicate(timeout=PATIENCE)
+    assert begun.returncode == 0
+    assert rest.endswith("Linux Director Daemon terminated on signal: INT\n")
+
+
+# --- stop, restart, reload --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["stop", "try-restart"])
+def test_what_does_not_run_is_stopped_already(place, action):
+    assert place.call(NAME, action) == Said(0, "", "")
+    assert not place.pid_file.exists()
+
+
+@pytest.mark.parametrize("action", ["reload", "force-reload"])
+def test_what_does_not_run_cannot_reload(place, action):
+    assert place.call(NAME, action) == Said(1, "", f"ldirectord is stopped for {place.config}\n")
+
+
+def test_restart_starts_what_does_not_run(place):
+    assert place.call(NAME, "restart").code == 0
+    assert alive(place.pid)
+
+
+@pytest.mark.parametrize("action", ["restart", "try-restart"])
+def test_restart_ends_the_old_one_before_it_starts_the_new_one(place, action):
+    old = place.start()
+    assert place.call(NAME, action).code == 0
+    assert not alive(old)
+    assert place.pid != old
+    assert alive(place.pid)
+
+
+@pytest.mark.parametrize("action", ["restart", "try-restart", "start"])
+def test_a_broken_configuration_stops_nothing(place, action):
+    """Stock ldirectord forgets the one that runs, and starts another one later."""
+    pid = place.start()
+    place.config.write_text(BROKEN)
+    assert place.call(NAME, action).code == 2
+    assert alive(pid)
+    assert place.pid == pid
+    assert place.call(NAME, "stop").code == 0
+
+
+def test_a_reload_of_a_broken_configuration_changes_nothing_and_says_so_in_the_log(place):
+    pid = place.start()
+    place.config.write_text(BROKEN)
+    assert place.call(NAME, "force-reload").code == 0
+    until(lambda: any("reload refused" in line for line in place.lines()), "it is refused")
+    assert place.call(NAME, "status").code == 0
+    assert alive(pid)
+    assert [service["virtual"] for service in ask(place.socket, "GET", "/v1/status")["services"]] == [
+        f"{place.virtual}/tcp"
+    ]
+
+
+def test_stop_says_when_the_daemon_does_not_end(place):
+    """It stands still, so it cannot; once it goes on, it heeds the signal that waits."""
+    pid = place.start()
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: paused(pid), "it stands still")
+    said = place.call("--wait", "0.2", NAME, "stop")
+    assert (said.code, "was told to stop, but has not ended within 0.2 s" in said.err) == (1, True)
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not alive(pid), "it ends")
+    assert place.call(NAME, "status").code == 3
+
+
+# --- pid files --------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_daemon_leaves_a_stale_pid_file_which_is_1_until_the_next_start(place):
+    pid = place.start()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "it is gone")
+    said = place.call(NAME, "status")
+    assert said.code == 1
+    assert said.err == f"ldirectord stale pid file {place.pid_file} for {place.config}\n"
+    assert said.out == f"ldirectord is stopped for {place.config}\n"
+    assert place.call(NAME, "stop").code == 0
+    assert place.start() != pid
+    assert place.call(NAME, "status").code == 0
+
+
+def test_a_process_that_merely_has_the_number_is_neither_believed_nor_signalled(place):
+    """Even if its command line says ldirectord, which is enough for ldirectord itself."""
+    stranger = subprocess.Popen(["/bin/sh", "-c", "while :; do sleep 1; done", "ldirectord", NAME, "start"])
+    try:
+        place.pid_file.write_text(f"{stranger.pid}\n")
+        assert place.call(NAME, "status").code == 1
+        assert place.call(NAME, "stop").code == 0
+        assert place.call(NAME, "reload").code == 1
+        assert place.call(NAME, "start").code == 0
+        assert place.pid != stranger.pid
+        assert place.call(NAME, "stop").code == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize("content", ["", "nonsense\n", "-1\n", "0\n", "99999999999\n", "1\n"])
+def test_whatever_a_pid_file_says_without_its_holder_it_is_stale(place, content):
+    place.pid_file.write_text(content)
+    assert place.call(NAME, "status").code == 1
+    assert place.call(NAME, "stop").code == 0
+
+
+def test_a_pid_file_that_somebody_replaced_is_left_at_the_end(place):
+    pid = place.start()
+    place.pid_file.unlink()
+    place.pid_file.write_text("1\n")
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not alive(pid), "it ends")
+    assert place.pid_file.read_text() == "1\n"
+
+
+def test_a_stock_ldirectord_of_the_same_instance_is_found_and_stopped(place):
+    """Who moves over while it runs can stop it with the new program; one of another instance is a stranger."""
+    perl = shutil.which("perl")
+    if perl is None:
+        pytest.skip("there is no perl")
+    script = place.folder / "stock" / "ldirectord"
+    script.parent.mkdir()
+    script.write_text("$| = 1; print qq(ready\\n); sleep 600;")
+    stock = subprocess.Popen([perl, "-w", str(script), NAME, "start"], stdout=subprocess.PIPE)
+    assert stock.stdout is not None
+    try:
+        assert stock.stdout.readline() == b"ready\n"
+        (place.run / "ldirectord.mail.cf.pid").write_text(f"{stock.pid}\n")
+        shutil.copy(place.config, place.etc / "mail.cf")
+        assert place.call("mail.cf", "status").code == 1
+        place.pid_file.write_text(f"{stock.pid}\n")
+        assert place.call(NAME, "status").code == 0
+        stopping = place.begin(NAME, "stop")
+        assert stock.wait(PATIENCE) == -signal.SIGTERM
+        stopping.communicate(timeout=PATIENCE)
+        assert stopping.returncode == 0
+    finally:
+        stock.kill()
+        stock.wait()
+        stock.stdout.close()
+
+
+# --- defects of ldirectord --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [BROKEN, "\ufeffvirtual=x", "", None], ids=["broken", "bom", "empty", "missing"])
+def test_b10_status_and_stop_of_a_running_daemon_work_whatever_the_file_looks_like(place, content):
+    """Stock reads the file first: a mistake in it deletes the daemon's pid file, and nobody finds it again."""
+    pid = place.start()
+    if content is None:
+        place.config.unlink()
+    else:
+        place.config.write_text(content)
+    wanted = NAME if content is None else str(place.config)
+    running = Said(0, "", f"ldirectord for {wanted} is running with pid: {pid}\n")
+    assert place.call(NAME, "status") == running
+    assert place.call(NAME, "reload").code == 0
+    assert place.call(NAME, "status") == running
+    assert place.pid == pid
+    assert place.call(NAME, "stop") == Said(0, "", "")
+    assert not alive(pid)
+    assert not place.pid_file.exists()
+
+
+def test_b10_a_file_of_which_nothing_can_be_read_is_no_obstacle_either(place):
+    """One that would block its reader for ever."""
+    pid = place.start()
+    place.config.unlink()
+    os.mkfifo(place.config)
+    assert place.call(NAME, "status").code == 0
+    assert place.call(NAME, "stop").code == 0
+    assert not alive(pid)
+
+
+def test_b15_a_signal_while_it_starts_is_heeded(place):
+    """Stock heeds none while it sets the table up, which takes minutes with many servers."""
+    begun = place.begin(NAME, "start")
+    until(lambda: place.pid_file.exists() and place.pid_file.read_text().strip(), "there is a pid file")
+    pid = place.pid
+    assert place.call(NAME, "stop").code == 0
+    assert not alive(pid)
+    begun.communicate(timeout=PATIENCE)
+    assert begun.returncode in (0, 1), "as the stop came after or before it had started"
+    assert not place.pid_file.exists()
+    assert place.call(NAME, "status").code == 3
+
+
+def test_b15_a_second_signal_does_no_harm(place):
+    """Stock dies of it, and leaves its pid file and the rows. Signals come as long as there is a process."""
+    pid = place.start()
+    until(lambda: any(line.startswith("Added real server") for line in place.lines()), "the server is in")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: paused(pid), "it stands still")
+    for _ in range(3):
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGCONT)
+    for _ in range(100):
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            break
+        time.sleep(0.005)
+    until(lambda: not alive(pid), "it ends")
+    assert not place.pid_file.exists()
+    assert not place.socket.exists()
+    assert f"Purged virtual server (stop): {place.virtual}" in place.lines()
+    assert place.lines()[-1].startswith("Linux Director Daemon terminated on signal: ")
+
+
+# --- how others call it -----------------------------------------------------------------------------------------
+
+AGENT = """\
+#!/bin/sh
+# What a cluster manager's agent does with the program: codes of OCF from codes of ldirectord.
+program="$1" config="$2"
+case "$3" in
+start|stop) "$program" "$config" "$3"; exit $? ;;
+monitor)
+    said=`"$program" "$config" status 2>&1`
+    case $? in
+    0) exit 0 ;;
+    3) exit 7 ;;
+    *) echo "$said"; exit 1 ;;
+    esac ;;
+esac
+"""
+
+
+def test_an_agent_of_a_cluster_manager_starts_watches_and_stops_it(place):
+    agent = place.folder / "agent"
+    agent.write_text(AGENT)
+    agent.chmod(0o755)
+
+    def act(action: str) -> int:
+        words = [str(agent), str(place.program), str(place.config), action]
+        return subprocess.run(words, timeout=PATIENCE * 2, check=False, capture_output=True).returncode
+
+    assert [act(action) for action in ("monitor", "start", "monitor", "start", "monitor")] == [7, 0, 0, 0, 0]
+    place.config.write_text(BROKEN)
+    assert [act(action) for action in ("monitor", "stop", "monitor", "stop")] == [0, 0, 7, 0]
+
+
+def test_the_status_command_of_healthd_finds_it_by_its_socket(place):
+    place.start()
+    words = [sys.executable, "-m", "healthd", "status", "-s", str(place.socket)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert place.virtual in done.stdout
+
+
+def test_it_is_a_command_of_healthd_as_well(place):
+    words = [sys.executable, "-m", "healthd", "ldirectord", "--run", str(place.run), "--look-in", str(place.etc), NAME]
+    done = subprocess.run([*words, "status"], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout) == (3, f"ldirectord is stopped for {place.config}\n")
+    with pytest.raises(ControlError):
+        ask(place.socket, "GET", "/v1/status")
+
+
+def test_a_log_that_is_rotated_away_goes_on_in_a_new_file(place):
+    """Renamed, then deleted: the next line makes it again, without a signal."""
+    place.start()
+    until(lambda: any(line.startswith("Added real server") for line in place.lines()), "the server is in")
+    place.log.rename(place.folder / "log.1")
+    place.listener.close()
+    until(lambda: any(line.startswith("Deleted real server") for line in place.lines()), "a line in the new file")
+    place.log.unlink()
+    place.listener.reopen()
+    until(lambda: any(line.startswith("Added real server") for line in place.lines()), "and in the next one")
