@@ -13,13 +13,16 @@ from email.utils import format_datetime, make_msgid, parseaddr
 from healthd.events import Event
 from healthd.hooks.mail_words import Scene, body, kind_of, subject
 
+SEVEN_BIT = SMTP.clone(cte_type="7bit")
+"""Whatever the text, what is sent is ASCII in short lines: every server on the way takes that."""
+
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?")
 
 
 def letter(events: Sequence[Event], scene: Scene, sender: str, to: Sequence[str], now: datetime) -> EmailMessage:
     """The mail about some events. sender: an address, maybe with a name. now: with its zone."""
     name, address = parseaddr(sender)
-    message = EmailMessage(SMTP)
+    message = EmailMessage(SEVEN_BIT)
     message["From"] = addressed(address, name)
     message["To"] = [addressed(one) for one in to]
     message["Subject"] = subject(events, scene)
@@ -44,4 +47,4 @@ def ascii_only(addresses: Sequence[str]) -> bool:
 
 def for_mailer(message: EmailMessage, addresses: Sequence[str]) -> bytes:
     """The mail as a program on this machine takes it: its lines end as lines of this machine do."""
-    return message.as_bytes(policy=SMTP.clone(linesep="\n", utf8=not ascii_only(addresses)))
+    return message.as_bytes(policy=SEVEN_BIT.clone(linesep="\n", utf8=not ascii_only(addresses)))

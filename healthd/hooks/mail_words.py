@@ -7,10 +7,10 @@ never told: why, on what evidence, and what was done to the table.
 from __future__ import annotations
 
 import shlex
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 
 from healthd.config.schema import Stage
 from healthd.events import Event, Kind
@@ -52,11 +52,12 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where and when a mail is written. about: by name of the service."""
+    """Where and when a mail is written. about: by name of the service. zone: of its times, None for the machine's."""
 
     host: str
     stage: Stage
     about: Mapping[str, About]
+    zone: tzinfo | None = None
 
 
 def kind_of(event: Event) -> str:
@@ -130,7 +131,7 @@ def _one(event: Event, scene: Scene) -> list[str]:
     state = f"{event.previous} -> {event.phase}" if event.previous else event.phase
     weight = "" if event.weight is None else f"weight {event.weight}"
     lines = [
-        _field("Time", moment(event.at)),
+        _field("Time", moment(event.at, scene.zone)),
         _field("Service name", about.title),
         _field("Service", f"{event.service}, {event.virtual}"),
         _field("Server", event.real),
@@ -151,14 +152,14 @@ def _many(events: Sequence[Event], scene: Scene) -> list[str]:
         about = scene.about.get(service, About())
         mine = [event for event in events if event.service == service]
         head = [_field("Service name", about.title), _field("Service", f"{service}, {mine[0].virtual}")]
-        told = [f"  {moment(event.at)}  {_safe(message(event))}" for event in mine]
+        told = [f"  {moment(event.at, scene.zone)}  {_safe(message(event))}" for event in mine]
         lines += ["", *(line for line in head if line), *told, *_comment(about)]
     return lines[1:]
 
 
 def _comment(about: About) -> list[str]:
     lines = about.comment.splitlines()
-    return [_field("Comment", line) if number == 0 else _safe(line) for number, line in enumerate(lines)]
+    return [_field("Comment", line) if number == 0 else " " * MARGIN + _safe(line) for number, line in enumerate(lines)]
 
 
 def _field(label: str, value: str) -> str:
@@ -170,9 +171,9 @@ def _safe(text: str) -> str:
     return _cut(printable(text), LONGEST_LINE)
 
 
-def moment(at: float) -> str:
-    """Local time with its zone: 2026-11-22 04:12:44 +0100."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
+def moment(at: float, zone: tzinfo | None) -> str:
+    """A time with its zone: 2026-11-22 04:12:44 +0100. zone: None for the machine's."""
+    return datetime.fromtimestamp(at, zone).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def commands(events: Sequence[Event]) -> list[str]:

@@ -7,6 +7,7 @@ name server nor a mail server that keeps silent holds anything that others need.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import threading
@@ -66,15 +67,13 @@ async def send(settings: MailSettings, envelope: Envelope, message: EmailMessage
     try:
         async with asyncio.timeout(deadline):
             return await _send(settings, envelope, message)
+    except TimeoutError:
+        raise DeliveryFailed(f"{settings.server}: the mail was not taken within {deadline:g} s") from None
     except SMTPResponseException as error:
         final = error.code >= FOR_GOOD and not isinstance(error, SMTPConnectError)
         raise DeliveryFailed(f"{settings.server}: {_reply(error.code, error.message)}", final=final) from None
-    except ssl.SSLError as error:
-        raise DeliveryFailed(f"{settings.server}: TLS: {printable(_why(error))}") from None
-    except TimeoutError:
-        raise DeliveryFailed(f"{settings.server}: the mail was not taken within {deadline:g} s") from None
     except (SMTPException, OSError, ValueError) as error:
-        raise DeliveryFailed(f"{settings.server}: {printable(str(error))}") from None
+        raise DeliveryFailed(f"{settings.server}: {_why(error)}") from None
 
 
 async def _send(settings: MailSettings, envelope: Envelope, message: EmailMessage) -> Sent:
@@ -269,13 +268,20 @@ def _reply(code: int, text: str) -> str:
     return f"{code} {said}".strip() if code > 0 else said
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    """What went wrong, in one printable line; what the library wraps says more than its wrapping."""
     match error:
+        case SMTPConnectError() if error.__cause__ is not None:
+            return _why(error.__cause__)
         case ssl.SSLCertVerificationError():
-            return f"the certificate is not trusted: {error.verify_message}"
+            return f"TLS: the certificate is not trusted: {error.verify_message}"
         case ssl.SSLError():
-            return (error.reason or str(error)).replace("_", " ").lower()
+            return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+        case SMTPException():
+            return printable(str(error))
+        case OSError(errno=int(number)) if number > 0:  # the loop puts its own text into strerror
+            return os.strerror(number)
         case OSError():
-            return error.strerror or str(error)
+            return printable(error.strerror or str(error) or type(error).__name__)
         case _:
-            return str(error)
+            return printable(str(error))
