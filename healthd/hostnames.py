@@ -7,11 +7,10 @@ those that found nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import threading
 from collections.abc import Callable, Iterable
 
+from healthd.aside import aside
 from healthd.model import Address
 
 AT_ONCE = 8
@@ -54,25 +53,9 @@ class HostNames:
 
     async def _learn(self, address: Address) -> None:
         async with self._places:
-            name = await self._in_a_thread(address)
+            name = await aside(lambda: self._lookup(address), f"name of {address}")
         self._known[address] = (self._clock() + KEPT, name)
         self._asked.discard(address)
-
-    async def _in_a_thread(self, address: Address) -> str:
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[str] = loop.create_future()
-
-        def tell(name: str) -> None:
-            if not found.done():
-                found.set_result(name)
-
-        def work() -> None:
-            name = self._lookup(address)
-            with contextlib.suppress(RuntimeError):  # the loop may be gone by now
-                loop.call_soon_threadsafe(tell, name)
-
-        threading.Thread(target=work, name=f"name of {address}", daemon=True).start()
-        return await found
 
     def close(self) -> None:
         """Wait for nothing any more."""

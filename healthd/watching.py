@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from healthd.aside import aside
 from healthd.config.disk import ABSENT, EMPTY, Files, Seen
 from healthd.config.formats import AS_IT_IS, Reading
 from healthd.config.schema import Config
@@ -104,10 +105,12 @@ class Watching:
                 seen = await self._compare()
                 if seen.folders != folders or not self._wanted():
                     return
+                await asyncio.sleep(self._pace.quiet)  # others may write into these folders all the time
 
     async def _look(self) -> Seen:
-        """The files as they are; in a thread, because disks may be slow."""
-        return await asyncio.to_thread(self._files.look, sorted(self._read()))
+        """The files as they are; disks may be slow, or hang."""
+        read = sorted(self._read())
+        return await aside(lambda: self._files.look(read), "healthd-watching")
 
     def _read(self) -> frozenset[str]:
         """The files that were read last, by what reading them said."""

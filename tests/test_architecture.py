@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         (
             ("healthd.backoff",),
             ("healthd.folders",),
-            ("healthd.hostnames",),
+            ("healthd.aside", "healthd.hostnames"),
             ("healthd.outbox",),
             ("healthd.pidfile",),
             ("healthd.privileges",),

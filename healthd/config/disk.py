@@ -50,8 +50,7 @@ class Files:
         """How they are now. more: names of files that belong to it besides those that the main file includes."""
         main = str(self.main)
         root = self._tree(self._digest(main))
-        inside = [] if root is None else included(root, self.main.parent, Report(strict_files=False))
-        names = dict.fromkeys([main, *map(str, inside), *more])
+        names = dict.fromkeys([main, *map(str, self._included(root)), *more])
         digests = {name: self._digest(name) for name in names}
         self._known = {name: known for name, known in self._known.items() if name in names}
         where = self._last.folders if digests == self._last.digests else self._folders(root, names)
@@ -73,6 +72,14 @@ class Files:
         if self._reading.of(self.main.name, data) is Format.LDIRECTORD:
             return None
         return parse(str(self.main), data)
+
+    def _included(self, root: At | None) -> list[Path]:
+        if root is None:
+            return []
+        try:
+            return included(root, self.main.parent, Report(strict_files=False))
+        except (OSError, ValueError):  # loading says what is wrong with it
+            return []
 
     def _folders(self, root: At | None, names: Iterable[str]) -> frozenset[Path]:
         """Both that of a name and, where the name is a link, that of the file itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -164,6 +165,7 @@ async def test_a_link_that_is_turned_elsewhere_is_noticed(tmp_path):
         await watched.ready()
         (tmp_path / "..data_tmp").symlink_to("two")
         (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+        shutil.rmtree(tmp_path / "one")
         await watched.until(lambda: watched.services == [{"192.0.2.81"}])
         (tmp_path / "two" / "healthd.toml").write_text(HEAD + THIRD)
         await watched.until(lambda: watched.services[1:] == [{"192.0.2.82"}])
@@ -352,6 +354,12 @@ def test_a_change_that_shows_in_no_time_of_the_file_is_seen(folder):
         first = files.look()
         file.write_text(f"# {number + 500:03}")
         assert files.look() != first
+
+
+@pytest.mark.parametrize("include", ['["a\\u0000*"]', "5", '["[", "**/**/x*"]', '["/proc/1/fd/*"]'])
+def test_an_include_that_means_nothing_is_no_fault(folder, include):
+    (folder / "healthd.toml").write_text(f"include = {include}")
+    assert next(iter(Files(folder).look().digests)) == str(folder / "healthd.toml")
 
 
 def test_a_file_of_ldirectord_includes_nothing(tmp_path):
