@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,3 +191,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningDaemon]]:
     yield start
     for daemon in running:
         daemon.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Any]:
+    """A machine with healthd under the name of ldirectord (tests.daemon.ldirectord.Place)."""
+    from tests.daemon.ldirectord import Place
+
+    folder, listener = Path(tempfile.mkdtemp(prefix="ld-")), Listener()
+    made = Place(folder, listener)
+    yield made
+    made.end()
+    listener.close()
+    shutil.rmtree(folder)
