@@ -70,19 +70,29 @@ class Pace:
     longest: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How mail is carried. mailer: program of this machine that takes mail. retries: until it is given up."""
+
+    pace: Pace = Pace()
+    retries: Retries = RETRIES
+    mailer: str = MAILER
+
+
 class Postbox:
     """All mail for the same people by the same server. stage: what the daemon is doing."""
 
-    def __init__(self, settings: MailSettings, stage: Callable[[], Stage], pace: Pace, mailer: str) -> None:
+    def __init__(self, settings: MailSettings, stage: Callable[[], Stage], way: Way) -> None:
         self._settings = settings
         self._stage = stage
-        self._mailer = mailer
+        self._mailer = way.mailer
         self._about: dict[str, About] = {}
         self._events: Sequence[Event] = ()
         self._left: tuple[str, ...] = ()
         self._letter = EmailMessage()
-        name = f"mail to {', '.join(settings.to)} by {settings.server or mailer}"
-        self._collector = Collector(name, self._deliver, quiet=pace.quiet, longest=pace.longest, retries=RETRIES)
+        name = f"mail to {', '.join(settings.to)} by {settings.server or way.mailer}"
+        pace = way.pace
+        self._collector = Collector(name, self._deliver, quiet=pace.quiet, longest=pace.longest, retries=way.retries)
         self.stats = self._collector.stats
         self.close = self._collector.close
 
@@ -155,13 +165,12 @@ class Rows:
 
 
 class MailHook:
-    """The mail of all services that want some. mailer: program of this machine that takes mail."""
+    """The mail of all services that want some."""
 
     name = "mail"
 
-    def __init__(self, pace: Pace = Pace(), mailer: str = MAILER) -> None:
-        self._pace = pace
-        self._mailer = mailer
+    def __init__(self, way: Way = Way()) -> None:
+        self._way = way
         self._stage: Callable[[], Stage] = lambda: Stage.STARTING
         self._missing: Callable[[], Iterable[Missing]] = tuple
         self._rows = Rows()
@@ -225,7 +234,7 @@ class MailHook:
             return
         route = _route(service.mail)
         if route not in self._boxes:
-            self._boxes[route] = Postbox(route, self._stage, self._pace, self._mailer)
+            self._boxes[route] = Postbox(route, self._stage, self._way)
         self._boxes[route].put(event, About(service.title, service.comment))
 
     # --- reminders ---------------------------------------------------------------------------------------------
