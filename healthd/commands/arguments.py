@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from healthd.config.formats import Format, Reading
@@ -48,7 +49,18 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
         "-s",
         "--socket",
         type=Path,
-        default=Path(os.environ.get("HEALTHD_SOCKET", DEFAULT_SOCKET)),
+        default=usual_socket(os.environ),
         metavar="PATH",
-        help=f"the daemon's control socket (default: $HEALTHD_SOCKET or {DEFAULT_SOCKET})",
+        help=f"the daemon's control socket (default: $HEALTHD_SOCKET or {DEFAULT_SOCKET} or, where that is not there, "
+        "the one of `healthd ldirectord`, if there is one)",
     )
+
+
+def usual_socket(environment: Mapping[str, str]) -> Path:
+    """The control socket that is meant if nobody says which; of several ldirectord instances none is."""
+    named = environment.get("HEALTHD_SOCKET")
+    if named or DEFAULT_SOCKET.exists():
+        return Path(named or DEFAULT_SOCKET)
+    folder = Path(environment.get("HEALTHD_RUN", "/run")) / "healthd"
+    found = list(folder.glob("ldirectord.*.sock"))
+    return found[0] if len(found) == 1 else DEFAULT_SOCKET

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from healthd.commands.arguments import DEFAULT_SOCKET, usual_socket
 from healthd.control import ControlError, ask
-from tests.daemon.conftest import PATIENCE
+from tests.daemon.conftest import PATIENCE, service_text
 from tests.daemon.ldirectord import BROKEN, NAME, ROOT, Said, alive, paused, until
 
 # --- a whole life -----------------------------------------------------------------------------------------------
@@ -306,12 +307,47 @@ def test_the_status_command_of_healthd_finds_it_by_its_socket(place):
     assert place.virtual in done.stdout
 
 
+def test_the_only_instance_is_what_healthd_asks_if_nobody_says_whom(place):
+    """Of two it takes neither by chance."""
+    folder = place.run / "healthd"
+    folder.mkdir()
+    nobody, ours = {"HEALTHD_RUN": str(place.run)}, folder / "ldirectord.www.cf.sock"
+    if DEFAULT_SOCKET.exists():
+        pytest.skip("a healthd runs on this machine")
+    assert usual_socket(nobody) == DEFAULT_SOCKET
+    ours.touch()
+    assert usual_socket(nobody) == ours
+    assert usual_socket({**nobody, "HEALTHD_SOCKET": "/run/x"}) == Path("/run/x")
+    (folder / "ldirectord.mail.cf.sock").touch()
+    assert usual_socket(nobody) == DEFAULT_SOCKET
+
+
 def test_it_is_a_command_of_healthd_as_well(place):
     words = [sys.executable, "-m", "healthd", "ldirectord", "--run", str(place.run), "--look-in", str(place.etc), NAME]
     done = subprocess.run([*words, "status"], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False)
     assert (done.returncode, done.stdout) == (3, f"ldirectord is stopped for {place.config}\n")
     with pytest.raises(ControlError):
         ask(place.socket, "GET", "/v1/status")
+
+
+def test_the_words_of_ldirectord_are_for_healthd_run_as_well(start, write, listeners):
+    """There it stays in the foreground, so it says its number; a reload keeps the style."""
+    path = write(service_text("www", listeners[:1]), more="[reload]\nwatch = true\n")
+    daemon = start("--log-style", "ldirectord")
+
+    def said() -> list[str]:
+        return [line["message"] for line in daemon.events()]
+
+    row = f"{listeners[0].address}:{listeners[0].port} (192.0.2.80:80)"
+    daemon.until(lambda: f"Added real server: {row} (Weight set to 7)" in said(), "the server is in")
+    assert any(line.endswith(f"with pid: {daemon.process.pid}") for line in said())
+    path.write_text(path.read_text().replace("fall = 2", "fall = 1"))
+    daemon.until(lambda: " - reread new configuration" in said(), "it is read again by itself")
+    assert f"Configuration file '{path}' has changed on disk" in said()
+    listeners[0].close()
+    daemon.until(lambda: f"Quiescent real server: {row} (Weight set to 0)" in said(), "in the same words after it")
+    assert daemon.stop() == 0
+    assert said()[-1] == "Linux Director Daemon terminated on signal: TERM"
 
 
 def test_a_log_that_is_rotated_away_goes_on_in_a_new_file(place):

@@ -1,4 +1,4 @@
-"""`healthd ldirectord`: whom a pid file is believed of, and what stock ldirectord does wrong with it and with signals."""
+"""`healthd ldirectord`: whom a pid file is believed of, and what stock ldirectord does wrong with files and signals."""
 
 from __future__ import annotations
 
