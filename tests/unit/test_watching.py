@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from healthd.config.disk import ABSENT, EMPTY, Files
+from healthd.config.disk import EMPTY
 from healthd.config.load import load
-from healthd.watching import Pace, Watching, changed_names
+from healthd.watching import Pace, Watching
 from tests.config.writing import one
 
 BOUND = 30.0
@@ -21,14 +21,15 @@ BOUND = 30.0
 OTHER = one(virtual='virtual = "192.0.2.81:80"')
 THIRD = one(virtual='virtual = "192.0.2.82:80"')
 QUICK = Pace(0.1, 0.02, 0.3)
+STOCK = "autoreload = yes\nvirtual={}:80\n\treal=10.0.0.11:80 gate\n\tchecktype=connect\n"
 HEAD = "[reload]\nwatch = true\n"
 
 
 class Watched:
     """A `Watching` that runs over a real folder, with a reload that really reads it."""
 
-    def __init__(self, folder: Path, read_at: float = math.inf, pace: Pace = QUICK) -> None:
-        self.path = folder / "healthd.toml"
+    def __init__(self, folder: Path, read_at: float = math.inf, pace: Pace = QUICK, main: str = "healthd.toml") -> None:
+        self.path = folder / main
         self.answers: list[bool] = []
         self.services: list[set[str]] = []
         self.watching = Watching(self.path, self.reload, pace=pace)
@@ -207,6 +208,29 @@ async def test_a_mistake_in_a_file_that_was_never_in_force_is_watched_too(watche
     assert await watched.settle() == 2
 
 
+async def test_files_that_a_file_of_ldirectord_executes_are_watched_even_if_they_never_were_in_force(tmp_path):
+    main, other = tmp_path / "ldirectord.cf", tmp_path / "other.cf"
+    main.write_text(STOCK.format("192.0.2.80"))
+    watched = Watched(tmp_path, main=main.name, read_at=0.0)
+    try:
+        await watched.until(lambda: watched.answers == [True])
+        assert await watched.settle() == 1
+        other.write_text("virtual=nonsense\n")
+        main.write_text("execute = other.cf\n" + STOCK.format("192.0.2.80"))
+        await watched.until(lambda: watched.answers == [True, False])
+        assert await watched.settle() == 2
+        other.write_text(STOCK.format("192.0.2.81"))
+        await watched.until(lambda: watched.services[1:] == [{"192.0.2.80", "192.0.2.81"}])
+        assert await watched.settle() == 3
+        other.write_text(STOCK.format("192.0.2.82"))
+        await watched.until(lambda: watched.services[2:] == [{"192.0.2.80", "192.0.2.82"}])
+        main.write_text(STOCK.format("192.0.2.80"))
+        await watched.until(lambda: watched.services[3:] == [{"192.0.2.80"}])
+        assert await watched.settle() == 5
+    finally:
+        await watched.close()
+
+
 async def test_what_says_the_same_is_no_change(watched, folder):
     for save in (in_place, by_rename):
         save(folder / "services.d" / "www.toml", one())
@@ -329,52 +353,3 @@ async def test_a_callback_that_fails_or_hangs_is_in_nobodys_way(folder, callback
         await watched.until(lambda: len(watched.answers) == 3)
     finally:
         await watched.close()
-
-
-# --- the files ---------------------------------------------------------------------------------------------------
-
-
-def test_a_look_tells_every_file_by_its_content(folder):
-    files = Files(folder)
-    before = files.look()
-    assert list(before.digests) == [str(folder / "healthd.toml"), str(folder / "services.d" / "www.toml")]
-    (folder / "services.d" / "a.toml").write_text("")
-    (folder / "healthd.toml").unlink()
-    after = files.look([str(folder / "elsewhere.toml")])
-    assert after.digests[str(folder / "healthd.toml")] == after.digests[str(folder / "elsewhere.toml")] == ABSENT
-    assert after.digests[str(folder / "services.d" / "a.toml")] == EMPTY
-    assert [Path(name).name for name in changed_names(before, after)] == ["elsewhere.toml", "healthd.toml", "a.toml"]
-
-
-def test_a_change_that_shows_in_no_time_of_the_file_is_seen(folder):
-    """Clocks of file systems are coarse: two savings in a row may bear the same times."""
-    files, file = Files(folder), folder / "services.d" / "www.toml"
-    for number in range(50):
-        file.write_text(f"# {number:03}")
-        first = files.look()
-        file.write_text(f"# {number + 500:03}")
-        assert files.look() != first
-
-
-@pytest.mark.parametrize("include", ['["a\\u0000*"]', "5", '["[", "**/**/x*"]', '["/proc/1/fd/*"]'])
-def test_an_include_that_means_nothing_is_no_fault(folder, include):
-    (folder / "healthd.toml").write_text(f"include = {include}")
-    assert next(iter(Files(folder).look().digests)) == str(folder / "healthd.toml")
-
-
-def test_a_file_of_ldirectord_includes_nothing(tmp_path):
-    (tmp_path / "services.d").mkdir()
-    (tmp_path / "services.d" / "www.toml").write_text(one())
-    file = tmp_path / "ldirectord.cf"
-    file.write_text("autoreload = yes\nvirtual=192.0.2.80:80\n\treal=10.0.0.11:80 gate\n")
-    assert list(Files(file).look().digests) == [str(file)]
-
-
-def test_folders_are_those_of_links_and_of_what_they_lead_to(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "main.toml").write_text("")
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "healthd.toml").symlink_to(tmp_path / "real" / "main.toml")
-    (tmp_path / "circle").symlink_to("circle")
-    seen = Files(tmp_path / "links").look([str(tmp_path / "circle")])
-    assert seen.folders == {tmp_path / "links", tmp_path / "real", tmp_path / "links" / "services.d", tmp_path}
