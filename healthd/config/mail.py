@@ -64,9 +64,8 @@ def _check(table: MailTable, report: Report) -> None:
 
 def _misfits(table: MailTable) -> Iterator[tuple[str, str]]:
     """Keys that do not go together, each with why."""
-    given = table.layer.values
     if table.server is None and "server" not in table.layer.bad:
-        yield from ((name, "only with key 'server'") for name in OF_SERVER if name in given)
+        yield from ((name, "only with key 'server'") for name in OF_SERVER if _differs(table, name))
         return
     if table.password is not None and table.password_file is not None:
         yield "password_file", "the password is given already, by key 'password'"
@@ -76,6 +75,11 @@ def _misfits(table: MailTable) -> Iterator[tuple[str, str]]:
         yield ("password" if table.password is not None else "password_file"), "needs key 'username'"
     if table.username is not None and not secret and not unread:
         yield "username", "needs key 'password' or 'password_file'"
+
+
+def _differs(table: MailTable, name: str) -> bool:
+    """Whether a key says something else than it would unsaid."""
+    return bool(getattr(table, name) != getattr(MailTable(table.layer), name))
 
 
 def _check_machine(table: MailTable, report: Report) -> None:

@@ -1,7 +1,7 @@
 """One mail to one SMTP server (RFC 5321), encrypted (RFC 3207, RFC 8314) and logged in (RFC 4954) where that is wanted.
 
-aiosmtplib speaks the protocol. Names are looked up in a thread of their own and the socket is ours, so that neither a
-name server nor a mail server that keeps silent holds anything that others need.
+aiosmtplib speaks the protocol. Names are looked up aside and the socket is ours, so that neither a name server nor a
+mail server that keeps silent holds anything that others need.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import asyncio
 import os
 import socket
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from aiosmtplib import SMTP, SMTPConnectError, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 
+from healthd.aside import aside
 from healthd.config.schema import MailSettings, MailTls
 from healthd.hooks.base import DeliveryFailed
 from healthd.log.printable import printable
@@ -164,7 +165,7 @@ async def _connected(settings: MailSettings, context: ssl.SSLContext | None) -> 
 
 
 async def _context(settings: MailSettings, *, verify: bool) -> ssl.SSLContext:
-    """Made in a thread: the system's authorities take a while."""
+    """Made aside: the system's authorities take a while."""
     file = settings.ca_file
 
     def make() -> ssl.SSLContext:
@@ -175,7 +176,7 @@ async def _context(settings: MailSettings, *, verify: bool) -> ssl.SSLContext:
         return context
 
     try:
-        return await asyncio.to_thread(make)
+        return await aside(make, "authorities")
     except OSError as error:
         raise DeliveryFailed(f"{file}: {_why(error)}") from None
 
@@ -185,35 +186,22 @@ async def password_of(settings: MailSettings) -> str:
     if settings.password_file is None:
         return settings.password or ""
     try:
-        text = await asyncio.to_thread(settings.password_file.read_text, "utf-8")
+        text = await aside(partial(settings.password_file.read_text, "utf-8"), "password")
     except (OSError, UnicodeError) as error:
         raise DeliveryFailed(f"{settings.password_file}: {_why(error)}") from None
     return text.partition("\n")[0].rstrip("\r")
 
 
 async def _places(host: str, port: int) -> list[Place]:
-    """Every address of the server. The thread that asks is left to itself if nobody waits any more."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Place] | Exception] = loop.create_future()
+    """Every address of the server."""
 
-    def tell(result: list[Place] | Exception) -> None:
-        if not found.done():
-            found.set_result(result)
+    def look_up() -> list[Place]:
+        return [(one[0], one[4]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
-    def ask() -> None:
-        result: list[Place] | Exception
-        try:
-            result = [(one[0], one[4]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError) as error:
-            result = error
-        with suppress(RuntimeError):  # the loop may be gone by now
-            loop.call_soon_threadsafe(tell, result)
-
-    threading.Thread(target=ask, name=f"address of {host}", daemon=True).start()
-    result = await found
-    if isinstance(result, Exception):
-        raise DeliveryFailed(f"no address of {host} is known: {_why(result)}")
-    return result
+    try:
+        return await aside(look_up, f"address of {host}")
+    except (OSError, UnicodeError) as error:
+        raise DeliveryFailed(f"no address of {host} is known: {_why(error)}") from None
 
 
 async def _connect(places: Sequence[Place]) -> socket.socket:
