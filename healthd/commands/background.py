@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -46,13 +47,18 @@ def _become_daemon(work: Work, writing: int) -> None:
             code = 0
         else:
             os.chdir("/")
-            _read_and_write_nowhere()
+            _hold_nothing_but(writing)
             code = _report_on(work, writing)
     finally:
         os._exit(code)
 
 
-def _read_and_write_nowhere() -> None:
+def _hold_nothing_but(kept: int) -> None:
+    """Close what others left open to us (a lock, a pipe that somebody waits at), and read and write nowhere."""
+    for number in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - names alone, of what is open just now
+        if number > 2 and number != kept:
+            with contextlib.suppress(OSError):  # the listing itself is open no more
+                os.close(number)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)

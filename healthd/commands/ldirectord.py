@@ -130,7 +130,7 @@ def main(words: Sequence[str]) -> int:
             _tell(str(error))
         print(SUMMARY, end="")
         return USAGE
-    except (PidFileUnusable, PermissionError) as error:
+    except (PidFileUnusable, OSError) as error:
         _tell(f"ldirectord: {error}")
         return FAILED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,22 @@ def test_nothing_of_the_daemon_keeps_the_pipes_of_who_started_it_open(place):
     assert begun.returncode == 0
     assert alive(place.pid)
     assert place.call(NAME, "stop").code == 0
+
+
+def test_the_daemon_holds_nothing_that_its_starter_left_open(place):
+    """A lock of a script that calls it would be held for ever."""
+    reading, writing = os.pipe()
+    try:
+        words = [str(place.program), NAME, "start"]
+        subprocess.run(words, pass_fds=(writing,), check=True, timeout=PATIENCE, capture_output=True)
+    finally:
+        os.close(writing)
+    try:
+        assert alive(place.pid)
+        assert select.select([reading], [], [], PATIENCE)[0], "somebody still holds the other end"
+        assert os.read(reading, 1) == b""
+    finally:
+        os.close(reading)
 
 
 # --- start ------------------------------------------------------------------------------------------------------
@@ -360,3 +377,22 @@ def test_a_log_that_is_rotated_away_goes_on_in_a_new_file(place):
     place.log.unlink()
     place.listener.reopen()
     until(lambda: any(line.startswith("Added real server") for line in place.lines()), "and in the next one")
+
+
+def test_the_init_script_of_the_debian_package_works_unchanged(place):
+    """As it is installed, but for the places of the program, of its defaults and of the folder of locks."""
+    installed = Path("/etc/init.d/ldirectord")
+    if not installed.exists() or not Path("/lib/lsb/init-functions").exists():
+        pytest.skip("Debian's package of ldirectord is not installed")
+    defaults, script = place.folder / "default", place.folder / "init"
+    defaults.write_text(f"CONFIG_FILE={place.config}\n")
+    text = installed.read_text().replace("/usr/sbin/$NAME", str(place.program))
+    text = text.replace("/etc/default/$NAME", str(defaults)).replace("/var/lock/subsys", str(place.folder / "locks"))
+    script.write_text(text)
+
+    def act(action: str) -> int:
+        words = ["/bin/sh", str(script), action]
+        return subprocess.run(words, timeout=PATIENCE * 2, check=False, capture_output=True).returncode
+
+    actions = ("status", "start", "status", "reload", "restart", "stop", "status", "reload")
+    assert [act(action) for action in actions] == [3, 0, 0, 0, 0, 0, 3, 1]
