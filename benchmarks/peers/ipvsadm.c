@@ -115,7 +115,7 @@ static struct call parsed(int argc, char **argv)
         case 'M': call.mask = optarg; break;
         case 'b': call.flags = optarg; break;
         case 'r': call.real = optarg; break;
-        case 'w': call.weight = number(optarg, 65535, "illegal weight specified"); break;
+        case 'w': call.weight = number(optarg, 0x7fffffff, "illegal weight specified"); break;
         case 'x': call.upper = number(optarg, 0x7fffffff, "illegal u_threshold specified"); break;
         case 'y': call.lower = number(optarg, 0x7fffffff, "illegal l_threshold specified"); break;
         case 'p': /* its argument may be left out */
