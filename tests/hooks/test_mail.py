@@ -10,7 +10,8 @@ import pytest
 from healthd.config.schema import Config, MailSettings, Stage
 from healthd.events import Kind
 from healthd.hooks.courier import Retries
-from healthd.hooks.mail import MailHook, Pace, Way
+from healthd.hooks.mail import MailHook
+from healthd.hooks.postbox import Pace, Way, powerless
 
 from .post import post_office
 from .samples import WWW, sample, until
@@ -261,6 +262,19 @@ async def test_a_machine_without_a_mailer_is_told(tmp_path, caplog):
     await until(lambda: hook.stats().last_error)
     await hook.close(20)
     assert any("install a mailer or name a server" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept", "told"), [(0o2755, 1, True), (0o4755, 1, True), (0o755, 1, False), (0o2755, 0, False)]
+)
+def test_a_mailer_that_cannot_gain_its_rights_under_the_unit_is_explained(tmp_path, mode, kept, told):
+    """Postfix's and Exim's cannot under NoNewPrivileges=yes, and what they say themselves helps nobody."""
+    program, status = tmp_path / "sendmail", tmp_path / "status"
+    program.write_text("")
+    program.chmod(mode)
+    status.write_text(f"Name:\thealthd\nNoNewPrivs:\t{kept}\nSeccomp:\t0\n")
+    assert ("name a server, such as localhost" in powerless(str(program), str(status))) is told
+    assert powerless(str(tmp_path / "none"), str(status)) == ""
 
 
 # --- reload -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from healthd.director import Director
 from healthd.events import Kind
 from healthd.hooks.announcer import Announcer
 from healthd.hooks.courier import Collector
-from healthd.hooks.mail import MailHook, Pace, Way
+from healthd.hooks.mail import MailHook
+from healthd.hooks.postbox import Pace, Way
 from healthd.hooks.reminders import Missing, Reminders
 from healthd.missing import missing
 from tests.director.scenario import Scenario
