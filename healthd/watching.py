@@ -26,9 +26,6 @@ from healthd.hooks.exec import run
 
 logger = logging.getLogger(__name__)
 
-CLOCKS = 0.05
-"""Seconds by which the time of a file may lag behind ours."""
-
 CALLBACK_DEADLINE = 60.0
 MOST_NAMED = 3
 
@@ -41,11 +38,13 @@ class Pace:
 
     quiet: for so long the files must stay as they are before they count; several may be saved one after the other.
     patience: after that they count though they never rest, or though one is empty that was not: it may be half saved.
+    clocks: by so much the times of files may lag behind ours; it must be less than `quiet`.
     """
 
     every: float = 1.0
     quiet: float = 0.25
     patience: float = 5.0
+    clocks: float = 0.05
 
 
 USUAL = Pace()
@@ -129,7 +128,9 @@ class Watching:
 
     def _expected(self, found: Seen, read: frozenset[str]) -> Seen:
         """How the files are if nobody changed anything. A reload in between is no change, whichever files it read."""
-        since = found.changed >= self._read_at - CLOCKS  # something has changed since, and has to be read still
+        since = (
+            found.changed >= self._read_at - self._pace.clocks
+        )  # something has changed since, and has to be read still
         if self._seen is None:
             return Seen({}) if since else found
         gone = self._more - read - found.digests.keys()

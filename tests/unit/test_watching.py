@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ BOUND = 30.0
 
 OTHER = one(virtual='virtual = "192.0.2.81:80"')
 THIRD = one(virtual='virtual = "192.0.2.82:80"')
-QUICK = Pace(0.1, 0.02, 0.3)
+QUICK = Pace(every=0.04, quiet=0.03, patience=0.3, clocks=0.01)
 STOCK = "autoreload = yes\nvirtual={}:80\n\treal=10.0.0.11:80 gate\n\tchecktype=connect\n"
 HEAD = "[reload]\nwatch = true\n"
 
@@ -135,7 +136,7 @@ async def test_every_way_of_saving_is_noticed_and_read_once(watched, folder, sav
 
 
 async def test_changes_are_told_by_the_kernel_long_before_the_next_look(folder):
-    watched = Watched(folder, pace=Pace(1000.0, 0.02, 0.3))
+    watched = Watched(folder, pace=replace(QUICK, every=1000.0))
     try:
         await watched.ready()
         by_rename(folder / "services.d" / "www.toml", OTHER)
@@ -242,7 +243,7 @@ async def test_what_says_the_same_is_no_change(watched, folder):
 
 async def test_a_file_that_is_empty_for_a_while_is_waited_for(folder):
     """Half saved it would be a configuration without services, and a valid one."""
-    watched = Watched(folder, pace=Pace(0.1, 0.02, 1000.0))
+    watched = Watched(folder, pace=replace(QUICK, patience=1000.0))
     try:
         await watched.ready()
         (folder / "services.d" / "www.toml").write_text("")
