@@ -71,7 +71,8 @@ class Observer:
     def look(self) -> None:
         """Take in what has happened. Raises RuntimeError if the director has ended."""
         if self.director.process.poll() is not None:
-            raise RuntimeError(f"{self.director.name} ended by itself with {self.director.process.returncode}")
+            said = self.director.output.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self.director.name} ended with {self.director.process.returncode}:\n{said}")
         for move in self.director.moves():
             self._take(move)
 

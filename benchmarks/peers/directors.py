@@ -40,9 +40,10 @@ class Counts:
 
 
 class Director(Protocol):
-    """One contestant while it runs."""
+    """One contestant while it runs. output: the file with what it says."""
 
     name: str
+    output: Path
     process: subprocess.Popen[bytes]
 
     def moves(self) -> Iterator[Move]:
@@ -70,6 +71,12 @@ class Lines:
         yield from data[:whole].decode(errors="replace").splitlines()
 
 
+def started(argv: list[str], output: Path) -> subprocess.Popen[bytes]:
+    """A process that works in the folder of its output."""
+    with output.open("wb") as said:
+        return subprocess.Popen(argv, cwd=output.parent, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+
+
 class Ldirectord:
     """Debian's, unmodified; `-d` makes it run in the foreground and use the ipvsadm of its working folder."""
 
@@ -80,10 +87,8 @@ class Ldirectord:
         self._lines = Lines(folder / "ipvsadm.log")
         self._counts = Counts(0, 0)
         argv = ["perl", LDIRECTORD, "-d", str(config), "start"]
-        with (folder / "ldirectord.out").open("wb") as output:
-            self.process = subprocess.Popen(
-                argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
-            )
+        self.output = folder / "ldirectord.out"
+        self.process = started(argv, self.output)
 
     def moves(self) -> Iterator[Move]:
         """As the stand-in noted them."""
@@ -106,13 +111,13 @@ class Healthd:
 
     def __init__(self, config: Path) -> None:
         folder = config.parent
-        self._lines = Lines(folder / "healthd.out")
+        self.output = folder / "healthd.out"
+        self._lines = Lines(self.output)
         self._socket = folder / "healthd" / f"ldirectord.{config.name}.sock"
         own = ["--table", "memory", "--run", str(folder), "--locks", str(folder / "locks")]
         log = ["--log-style", "healthd", "--log-level", "info"]
         argv = [sys.executable, "-m", "healthd", "ldirectord", "-d", *own, *log, str(config), "start"]
-        with (folder / "healthd.out").open("wb") as output:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        self.process = started(argv, self.output)
 
     def moves(self) -> Iterator[Move]:
         """As its log tells them, once the table has acknowledged them."""
