@@ -38,6 +38,7 @@ class Orders:
         self.log = log
         self.told_by = ""
         self._patient = patient
+        self._told_again = False
         self.stopping = asyncio.Event()
         self.hung_up = asyncio.Event()
 
@@ -59,7 +60,9 @@ class Orders:
         """Stop in order; told a second time, at once, unless we are patient."""
         self.told_by = self.told_by or name
         if self.stopping.is_set() and self._patient:
-            logger.info("told to stop a second time: it is being done")
+            if not self._told_again:
+                logger.info("told to stop a second time: it is being done")
+            self._told_again = True
         elif self.stopping.is_set():
             logger.error("told to stop a second time: leaving at once")
             self.log.flush(LAST_LINES)
