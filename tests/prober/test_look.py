@@ -93,16 +93,20 @@ async def test_what_was_abandoned_before_the_look_is_not_looked_at(asked):
 
 async def test_a_number_that_is_used_again_within_a_look_is_not_taken_for_the_old_one(asked):
     with servers.serving(servers.accept_only) as server, servers.black_hole(socket.AF_INET) as hole:
-        begun = []
-        asked.after = lambda: begun.append(asked.begin(Tcp(), hole))
-        first = asked.begin(Tcp(), server.target)
-        number = first.channel.fd
-        asked.until(lambda: begun)
-        assert begun[0].channel.fd == number
+        for _ in range(TRIES):  # the server, in a thread of ours, may take the number first
+            begun = []
+            asked.after = lambda begun=begun: begun.append(asked.begin(Tcp(), hole))
+            number = asked.begin(Tcp(), server.target).channel.fd
+            asked.until(lambda begun=begun: begun)
+            if begun[0].channel.fd == number:
+                break
+            asked.engine.abandon(begun[0])
+        else:
+            pytest.fail("no number was used again")
         for _ in range(5):
             asked.engine.reap()
         assert begun[0].flight is not None
-        assert asked.results == ["connected"]
+        assert set(asked.results) == {"connected"}
 
 
 async def test_streams_that_cannot_be_watched_say_nothing_about_their_servers(asked, monkeypatch):
