@@ -276,7 +276,7 @@ def main() -> int:
         folder = Path(made)
         build(folder)
         for count in arguments.counts:
-            for readd, window in (("yes", 5.0 if arguments.quick else WINDOW), ("no", None)):
+            for readd, window in (("yes", WINDOW / 2 if arguments.quick else WINDOW), ("no", None)):
                 title = f"{count} servers, readdquiescent={readd}"
                 results = {name: contest(name, count, readd, folder, window) for name in arguments.names}
                 show(title, results)
