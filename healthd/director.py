@@ -249,6 +249,7 @@ class Director:
         folded = self.roster.fold(batch)
         self._dirty |= folded.dirty
         self._teller.certainty(folded.certainty)
+        self._teller.streaks(folded.streaks)
 
     # --- the table ---------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ class Kind(Enum):
     SERVER_DOWN = "server-down"
     SERVER_WEIGHT = "server-weight"
     SERVER_ADMIN = "server-admin"
+    SERVER_FAILING = "server-failing"
+    SERVER_STEADY = "server-steady"
     SERVER_UNSURE = "server-unsure"
     SERVER_SURE = "server-sure"
     SERVER_REMOVED = "server-removed"
@@ -43,7 +45,7 @@ class Event:
     service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence);
     of a reload, reason is the files that had changed, empty if it was asked for.
     previous, phase: of the server. weight: what the table has now, None where there is no row. effect: what was done to
-    the table, one text per operation.
+    the table, one text per operation. streak: failures in a row so far, and how many take the server down, as in 1/3.
     """
 
     kind: Kind
@@ -58,3 +60,4 @@ class Event:
     detail: str = ""
     weight: int | None = None
     effect: tuple[str, ...] = ()
+    streak: str = ""

@@ -172,6 +172,39 @@ def lasting(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def server_failing(
+    service: ServiceConfig, real: RealServer, failures: int, fall: int, verdict: Verdict, at: float
+) -> Event:
+    """A server that is up has failed, and not often enough to be taken out. failures: in a row; fall take it out."""
+    said = f"{verdict.reason.value}: {verdict.detail}"
+    return Event(
+        Kind.SERVER_FAILING,
+        at,
+        f"{service.name}: {label(real)} has failed {failures} of {fall} times in a row ({said}), it stays up",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        phase=Phase.UP.value,
+        reason=verdict.reason.value,
+        detail=verdict.detail,
+        streak=f"{failures}/{fall}",
+    )
+
+
+def server_steady(service: ServiceConfig, real: RealServer, failures: int, fall: int, at: float) -> Event:
+    """A server passes again before its failures took it out. failures: how many there were."""
+    return Event(
+        Kind.SERVER_STEADY,
+        at,
+        f"{service.name}: {label(real)} passes again after {failures} of {fall} failures",
+        service=service.name,
+        virtual=str(service.key),
+        real=str(real.key),
+        phase=Phase.UP.value,
+        streak=f"0/{fall}",
+    )
+
+
 def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: Effects, at: float) -> Event:
     """A fallback came in or went out. row: its row now."""
     kind, what = (Kind.FALLBACK_ON, "takes over") if row else (Kind.FALLBACK_OFF, "is no longer needed")

@@ -23,11 +23,29 @@ UNSURE_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Streak:
+    """Failures in a row by one check of a server that is still up.
+
+    failures: 0 once a pass has ended them. before: how many there were. fall: how many take it down.
+    """
+
+    ref: ServerRef
+    failures: int
+    before: int
+    fall: int
+    seen: Observation
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
-    """What observations changed: services to decide anew, and servers whose certainty changed (with the evidence)."""
+    """What observations changed: services to decide anew, servers whose certainty changed, failures of those still up.
+
+    With the evidence.
+    """
 
     dirty: frozenset[ServiceKey]
     certainty: tuple[tuple[ServerRef, Observation], ...]
+    streaks: tuple[Streak, ...]
 
 
 @dataclass(slots=True)
@@ -143,16 +161,26 @@ class Roster:
         """Take over what the prober says; observations of probes that are no longer asked are dropped."""
         dirty: set[ServiceKey] = set()
         certainty: list[tuple[ServerRef, Observation]] = []
+        streaks: list[Streak] = []
         for observation in observations:
             for watch, health in observation.healths:
                 ref = self.assignment.servers.get(watch)
                 if ref is None:
                     continue
+                before = self.healths[watch]
+                if before.phase is health.phase is Phase.UP and before.streak != health.streak:
+                    streaks.append(Streak(ref, health.streak, before.streak, self._fall(ref, watch), observation))
                 if self._fold_one(ref, watch, health, observation):
                     dirty.add(ref[0])
                 if self._certainty_changed(watch, observation):
                     certainty.append((ref, observation))
-        return Folded(frozenset(dirty), tuple(certainty))
+        return Folded(frozenset(dirty), tuple(certainty), tuple(streaks))
+
+    def _fall(self, ref: ServerRef, watch: int) -> int:
+        """Failures in a row by which a check takes a server down."""
+        ids, wanted = self.assignment.probe_ids, self.assignment.probe_of[watch]
+        plans = (plan for plan in self.reals[ref].checks if ids[plan.check, plan.target, plan.cadence] == wanted)
+        return next(plans).thresholds.fall
 
     def _fold_one(self, ref: ServerRef, watch: int, health: Health, observation: Observation) -> bool:
         """True if the server's phase or asked weight changed."""

@@ -18,7 +18,7 @@ from healthd.ipvs.base import RowRefused
 from healthd.ledger import Ledger, Written
 from healthd.model import DestKey, Service, ServiceKey
 from healthd.prober.base import Observation
-from healthd.roster import Roster
+from healthd.roster import Roster, Streak
 
 REACTIONS = {Drift.REPAIR: "it is written again", Drift.REPORT: "it is left", Drift.ADOPT: "it is adopted"}
 
@@ -73,6 +73,17 @@ class Teller:
             service, real = self._roster.services[ref[0]], self._roster.reals[ref]
             phase = self._roster.phase(ref)
             self._emit(narrate.server_certainty(service, real, phase, seen.verdict, self._wall()))
+
+    def streaks(self, streaks: Iterable[Streak]) -> None:
+        """Tell of failures that have not taken a server down yet, and of passes that end them."""
+        for streak in streaks:
+            service, real = self._roster.services[streak.ref[0]], self._roster.reals[streak.ref]
+            told = (
+                narrate.server_failing(service, real, streak.failures, streak.fall, streak.seen.verdict, self._wall())
+                if streak.failures
+                else narrate.server_steady(service, real, streak.before, streak.fall, self._wall())
+            )
+            self._emit(told)
 
     def drift(self, edits: Collection[Edit], mode: Drift) -> None:
         """Tell what strangers did to our rows."""

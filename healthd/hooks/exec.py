@@ -12,10 +12,10 @@ from contextlib import ExitStack, suppress
 from subprocess import Popen
 
 from healthd.config.schema import ExecHook
-from healthd.events import Event
+from healthd.events import Event, Kind
 from healthd.hooks.base import DeliveryFailed
 from healthd.hooks.courier import Courier, Retries
-from healthd.hooks.words import document, variables
+from healthd.hooks.words import QUIET, document, variables
 from healthd.log.printable import printable
 
 # What a hook inherits of our environment; the rest is nobody's business.
@@ -35,7 +35,8 @@ def exec_hook(settings: ExecHook) -> Courier:
         await run(settings.command, variables(event), document(event), settings.timeout)
 
     name = f"exec {shlex.join(settings.command)}"
-    return Courier(name, deliver, on=settings.on, retries=Retries(settings.retries))
+    loud = frozenset(kind.value for kind in Kind if kind not in QUIET)
+    return Courier(name, deliver, on=settings.on or loud, retries=Retries(settings.retries))
 
 
 async def run(command: Sequence[str], extra: Mapping[str, str], stdin: bytes, deadline: float) -> None:

@@ -14,7 +14,9 @@ VERSION = f"Linux Director v1.186-ha+healthd-{__version__}"
 """The version whose lines these are, and our own; without a blank, as those who look for it expect."""
 
 _SERVERS = frozenset({Kind.SERVER_UP, Kind.SERVER_DOWN, Kind.SERVER_WEIGHT, Kind.SERVER_ADMIN})
-_OURS_TOO = frozenset({Kind.SERVER_DOWN, Kind.SERVER_ADMIN, Kind.STARTED, Kind.RELOADED, Kind.RELOAD_FAILED})
+_OURS_TOO = frozenset(
+    {Kind.SERVER_DOWN, Kind.SERVER_FAILING, Kind.SERVER_ADMIN, Kind.STARTED, Kind.RELOADED, Kind.RELOAD_FAILED}
+)
 """Kinds whose own sentence says more than ldirectord's line: evidence, how many services, what was wrong."""
 
 
@@ -45,6 +47,10 @@ def _stock(event: Event, when: str) -> tuple[str, ...]:
             return (f"Added {_row(event, 'fallback')} (Weight set to {event.weight})",)
         case Kind.FALLBACK_OFF:
             return (f"Deleted {_row(event, 'fallback')}",)
+        case Kind.SERVER_FAILING:
+            return (f"Soft failure real server: {_soft(event)} failure {event.streak}",)
+        case Kind.SERVER_STEADY:
+            return (f"Resetting soft failure count: {_soft(event)}",)
         case Kind.STARTED:
             return (f"Starting {VERSION} {event.detail}",)
         case Kind.RELOADED | Kind.RELOAD_FAILED:
@@ -65,6 +71,14 @@ def _server(event: Event) -> tuple[str, ...]:
     if "set" in verbs:
         return (f"{'Restored' if event.weight else 'Quiescent'} {row} (Weight set to {event.weight})",)
     return ()
+
+
+def _soft(event: Event) -> str:
+    """Server and service as these lines have them: the service with its protocol in front, fwm and fwm6 for marks."""
+    name, _, last = event.virtual.rpartition("/")
+    if name.startswith("fwmark "):
+        last = "fwm" if last == "ipv4" else "fwm6"
+    return f"{event.real} ({last}:{name.removeprefix('fwmark ')})"
 
 
 def _row(event: Event, tag: str, when: str = "") -> str:

@@ -18,6 +18,9 @@ VARIABLE_LIMIT = 16_384
 
 _MESSAGE_IDS = {kind: uuid5(MESSAGE_IDS, kind.value).hex for kind in Kind}
 _WARNINGS = frozenset({Kind.SERVER_DOWN, Kind.SERVER_UNSURE, Kind.FALLBACK_ON, Kind.SERVICE_DOWN, Kind.DRIFT})
+QUIET = frozenset({Kind.SERVER_FAILING, Kind.SERVER_STEADY})
+"""Kinds that change nothing: the log has them, and a program only if it names them."""
+
 _ERRORS = frozenset({Kind.ROW_REFUSED, Kind.TABLE_LOST, Kind.PROBER_LOST, Kind.RELOAD_FAILED})
 
 
@@ -43,6 +46,8 @@ def subject(event: Event) -> Hashable:
             return ("weight", *row)
         case Kind.SERVER_ADMIN:
             return ("admin", *row)
+        case Kind.SERVER_FAILING | Kind.SERVER_STEADY:
+            return ("streak", *row)
         case Kind.SERVER_UNSURE | Kind.SERVER_SURE:
             return ("sure", *row)
         case Kind.SERVER_REMOVED:
@@ -83,6 +88,7 @@ def fields(event: Event) -> dict[str, object]:
         "detail": event.detail,
         "weight": event.weight,
         "effect": list(event.effect),
+        "streak": event.streak,
     }
 
 

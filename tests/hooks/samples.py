@@ -51,6 +51,10 @@ def _made(kind: Kind) -> Event:
         case Kind.SERVER_ADMIN:
             done = narrate.effects([SetDest(KEY, SERVER, NONE)])
             return narrate.server_admin(WWW, REAL, Wish(Admin.DRAINED, ""), Phase.UP, NONE, done, AT)
+        case Kind.SERVER_FAILING:
+            return narrate.server_failing(WWW, REAL, 1, 3, LATE, AT)
+        case Kind.SERVER_STEADY:
+            return narrate.server_steady(WWW, REAL, 1, 3, AT)
         case Kind.SERVER_UNSURE:
             return narrate.server_certainty(WWW, REAL, Phase.UP, UNASKED, AT)
         case Kind.SERVER_SURE:

@@ -200,3 +200,16 @@ async def test_the_loop_goes_on_while_a_program_floods_its_output(tmp_path):
     assert turns > 10
     with pytest.raises(DeliveryFailed, match="not done within 2 s, killed: yes"):
         await task
+
+
+async def test_what_changes_nothing_is_told_only_to_a_program_that_names_it(tmp_path):
+    for on, kinds in (((), ["server-up"]), (("server-failing",), ["server-failing"])):
+        log = tmp_path / f"log{len(on)}"
+        script = tmp_path / f"hook{len(on)}"
+        script.write_text(f"#!/bin/sh\necho $HEALTHD_KIND >>{log}\n")
+        script.chmod(0o755)
+        hook = exec_hook(ExecHook((str(script),), frozenset(on)))
+        for kind in (Kind.SERVER_FAILING, Kind.SERVER_STEADY, Kind.SERVER_UP):
+            hook.event(sample(kind))
+        await hook.close(30)
+        assert log.read_text().split() == kinds

@@ -57,6 +57,18 @@ def became(phase: Phase, row: DestSpec | None, *ops: RowOp) -> Event:
             sample(Kind.SERVER_ADMIN),
             [f"Quiescent real server: {R} ({V}) (Weight set to 0)", "www: 10.0.0.11:80 is now drained, weight 0"],
         ),
+        (
+            sample(Kind.SERVER_FAILING),
+            [
+                f"Soft failure real server: {R} (tcp:{V}) failure 1/3",
+                "www: 10.0.0.11:80 has failed 1 of 3 times in a row (timeout: no answer within 1 s), it stays up",
+            ],
+        ),
+        (
+            sample(Kind.SERVER_FAILING, virtual="fwmark 7/ipv6", message="own"),
+            [f"Soft failure real server: {R} (fwm6:7) failure 1/3", "own"],
+        ),
+        (sample(Kind.SERVER_STEADY), [f"Resetting soft failure count: {R} (tcp:{V})"]),
         (sample(Kind.SERVER_REMOVED), [f"Purged real server (start): {R} ({V})"]),
         (sample(Kind.FALLBACK_ON), [f"Added fallback server: 127.0.0.1:8080 ({V}) (Weight set to 1)"]),
         (sample(Kind.FALLBACK_OFF), [f"Deleted fallback server: 127.0.0.1:8080 ({V})"]),

@@ -69,7 +69,7 @@ def test_an_event_in_json_has_always_the_same_keys_in_the_same_order():
     assert keys == {
         (
             "at", "level", "logger", "message", "kind", "service", "virtual", "real", "previous", "phase", "reason",
-            "detail", "weight", "effect",
+            "detail", "weight", "effect", "streak",
         )
     }  # fmt: skip
 

@@ -34,6 +34,7 @@ def test_the_document_has_always_the_same_keys(kind):
     assert list(document) == [
         "at", "message", "kind", "service", "virtual", "real", "previous", "phase", "reason", "detail", "weight",
         "effect",
+        "streak",
     ]  # fmt: skip
     assert document["kind"] == kind.value
     assert document["at"] == "2026-11-22T03:12:44.123Z"
@@ -44,6 +45,7 @@ def test_the_variables_are_always_all_there(kind):
     assert set(words.variables(sample(kind))) == {
         "HEALTHD_AT", "HEALTHD_MESSAGE", "HEALTHD_KIND", "HEALTHD_SERVICE", "HEALTHD_VIRTUAL", "HEALTHD_REAL",
         "HEALTHD_PREVIOUS", "HEALTHD_PHASE", "HEALTHD_REASON", "HEALTHD_DETAIL", "HEALTHD_WEIGHT", "HEALTHD_EFFECT",
+        "HEALTHD_STREAK",
     }  # fmt: skip
 
 
