@@ -35,7 +35,7 @@ class Teller:
         self._ledger = ledger
         self._names: dict[ServiceKey, str] = {}
         self._listed: set[ServiceKey] = set()
-        self._ours: set[ServerRef] = set()
+        self._ours: dict[ServiceKey, set[DestKey]] = {}
         self._stepped_in: dict[ServiceKey, DestKey] = {}
         self._without_server: set[ServiceKey] = set()
         self._table_refuses: set[str] = set()
@@ -48,7 +48,7 @@ class Teller:
         """Learn what services are called and which servers they have; both are known until `forget`."""
         for service in services:
             self._names[service.key] = service.name
-            self._ours.update((service.key, real.key) for real in service.reals)
+            self._ours.setdefault(service.key, set()).update(real.key for real in service.reals)
 
     def forget(self, key: ServiceKey) -> None:
         """Forget a service that is gone."""
@@ -56,14 +56,14 @@ class Teller:
         self._listed.discard(key)
         self._stepped_in.pop(key, None)
         self._without_server.discard(key)
-        self._ours = {ref for ref in self._ours if ref[0] != key}
+        self._ours.pop(key, None)
 
     def found(self, services: Iterable[ServiceConfig]) -> None:
         """Take what the table has of services when they are first read as told: it is no news."""
         for service in services:
             if service.key in self._ledger.actual:
                 self._listed.add(service.key)
-            self._ours.update((service.key, dest) for dest in self._ledger.rows(service.key))
+            self._ours.setdefault(service.key, set()).update(self._ledger.rows(service.key))
             if service.fallback and self._ledger.row(service.key, service.fallback.key):
                 self._stepped_in[service.key] = service.fallback.key
 
@@ -115,8 +115,9 @@ class Teller:
             self._transition(ref, wanted[ref[0]], done)
         for ref in [ref for ref in self._roster.admin_news if ref[0] in wanted]:
             self._admin(ref, wanted[ref[0]], done)
-        for key in wanted.keys() & self._roster.services.keys():
-            self._usable(self._roster.services[key])
+        for key in wanted:
+            if key in self._roster.services:
+                self._usable(self._roster.services[key])
 
     def stopped(self, keys: Iterable[ServiceKey], done: narrate.Effects) -> None:
         """Tell what the stop policy did to these services."""
@@ -129,11 +130,13 @@ class Teller:
 
     def _removed(self, done: narrate.Effects) -> None:
         """Tell of rows that went because their servers are no longer declared; those of strangers are told as drift."""
-        for ref in self._ours & done.keys() - self._roster.reals.keys():
-            if self._ledger.row(*ref) is None:
-                self._ours.discard(ref)
-                if self._stepped_in.get(ref[0]) != ref[1]:
-                    self._emit(narrate.server_removed(self._names[ref[0]], *ref, done, self._wall()))
+        for key, dest in done:
+            ours = self._ours.get(key, set())
+            if dest not in ours or (key, dest) in self._roster.reals or self._ledger.row(key, dest) is not None:
+                continue
+            ours.discard(dest)
+            if self._stepped_in.get(key) != dest:
+                self._emit(narrate.server_removed(self._names[key], key, dest, done, self._wall()))
 
     def _service(self, key: ServiceKey) -> None:
         present = key in self._ledger.actual
@@ -157,10 +160,13 @@ class Teller:
         """Tell when the last server goes and when the first comes; while some are unknown, nothing has gone."""
         rows = self._ledger.rows(service.key)
         usable = any(real.key in rows and rows[real.key].weight for real in service.reals)
-        unsure = any(self._roster.phase((service.key, real.key)) is Phase.UNKNOWN for real in service.reals)
-        if usable is (service.key in self._without_server) and (usable or not unsure):
-            self._without_server ^= {service.key}
-            self._emit(narrate.service_usable(service, usable, self._wall()))
+        if usable is (service.key not in self._without_server) or not (usable or self._all_known(service)):
+            return
+        self._without_server ^= {service.key}
+        self._emit(narrate.service_usable(service, usable, self._wall()))
+
+    def _all_known(self, service: ServiceConfig) -> bool:
+        return all(self._roster.phase((service.key, real.key)) is not Phase.UNKNOWN for real in service.reals)
 
     def _fallback_in(self, service: ServiceConfig) -> DestKey | None:
         """The fallback that is in now; it may still be one that a reload replaced."""

@@ -20,8 +20,9 @@ class Entry:
     at: milliseconds of the wheel's slot it waits in, IDLE while it is asked or waits its turn. due: milliseconds at
     which this asking was due. moved: it was put off once after a stall. again: ask again at once. steady: every watch
     is UP with no streak and `weight`, so a pass with that weight changes nothing, and nobody is to be told of it.
-    doubted: the last verdict was no pass, so the next pass is told whatever it changes. knocks: probes that will only
-    connect before the check is asked again, None where every probe asks it. knocking: the one under way only connects.
+    doubted: the last verdict was no pass, so the next pass is told whatever it changes. knock: the question of a probe
+    that only connects. knocks: so many of them come before the check is asked again, None where every probe asks it.
+    knocking: the one under way only connects.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Entry:
         "due",
         "gone",
         "healths",
+        "knock",
         "knocking",
         "knocks",
         "limits",
@@ -53,6 +55,7 @@ class Entry:
         self.question = Question(probe.check, probe.target)
         self.at = self.due = IDLE
         self.attempt: Attempt | None = None
+        self.knock = Question(KNOCK, probe.target) if probe.cadence.connects else None
         self.knocks: int | None = 0 if probe.cadence.connects else None
         self.knocking = False
         self.again = self.gone = self.moved = self.doubted = False
@@ -73,7 +76,7 @@ class Entry:
     def next_question(self) -> Question:
         """What to ask now: the check, or only whether it connects (`Cadence.connects`)."""
         self.knocking = bool(self.knocks)
-        return Question(KNOCK, self.probe.target) if self.knocking else self.question
+        return self.knock if self.knock is not None and self.knocking else self.question
 
     def count_knock(self, result: Result) -> Result:
         """Reckon what to ask next after this result; a pass of a knock asks for the weight that the check asked for."""
