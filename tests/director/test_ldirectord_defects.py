@@ -41,15 +41,6 @@ async def test_b1_no_dead_server_gets_traffic_at_a_reload_and_the_fallback_stays
     assert scenario.told() == []
 
 
-async def test_b2_after_a_reload_with_an_error_everything_goes_on_as_before():
-    """A configuration that is wrong never reaches the director (tests/daemon has the whole way)."""
-    scenario = await serving(service(real(A), real(B)))
-    await scenario.hears({A: FAIL, B: FAIL})
-    assert await scenario.rows() == {A: 0, B: 0}
-    await scenario.hears({A: PASS})
-    assert await scenario.rows() == {A: 10, B: 0}
-
-
 async def test_b3_one_failed_probe_of_a_server_in_three_services_is_one_failure():
     thrice = Thresholds(rise=1, fall=3)
     keys = [WWW, MAIL, replace(WWW, port=443)]
