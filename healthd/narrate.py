@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from healthd.check import Outcome, Verdict
 from healthd.config.schema import RealServer, ServiceConfig
@@ -20,6 +21,7 @@ from healthd.ops import AddDest, DelDest, RowOp, SetDest, describe, describe_des
 from healthd.policy import Wish
 
 Effects = Mapping[tuple[ServiceKey, DestKey], tuple[str, ...]]
+NOTHING: Effects = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +61,24 @@ def server_changed(
     service: ServiceConfig, real: RealServer, change: Transition, row: DestSpec | None, done: Effects, at: float
 ) -> Event:
     """A server came up, went down, or was asked to have another weight."""
-    verdict = change.verdict
     if change.previous is change.phase:
         kind, what = Kind.SERVER_WEIGHT, "weight changed"
     elif change.phase is Phase.UP:
         kind, what = Kind.SERVER_UP, "is up"
     else:
         kind, what = Kind.SERVER_DOWN, "is down"
-    evidence = f" ({verdict.reason.value}: {verdict.detail})" if verdict else ""
-    return Event(
+    return _event(
         kind,
         at,
-        f"{service.name}: {label(real)} {what}{evidence}, {weight_text(row)}",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
+        service.name,
+        service.key,
+        real.key,
+        f"{label(real)} {what}{_evidence(change.verdict)}, {weight_text(row)}",
         previous=change.previous.value,
         phase=change.phase.value,
-        reason=verdict.reason.value if verdict else "",
-        detail=verdict.detail if verdict else "",
-        weight=None if row is None else row.weight,
-        effect=done.get((service.key, real.key), ()),
+        verdict=change.verdict,
+        row=row,
+        done=done,
     )
 
 
@@ -88,76 +87,57 @@ def server_admin(
 ) -> Event:
     """What is wanted of a server changed: in the configuration, for it or its whole service, or by somebody else."""
     why = f" ({wish.why})" if wish.why else ""
-    return Event(
+    what = f"{label(real)} is now {wish.admin.value}{why}, {weight_text(row)}"
+    return _event(
         Kind.SERVER_ADMIN,
         at,
-        f"{service.name}: {label(real)} is now {wish.admin.value}{why}, {weight_text(row)}",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
+        service.name,
+        service.key,
+        real.key,
+        what,
         phase=phase.value,
         detail=wish.admin.value,
-        weight=None if row is None else row.weight,
-        effect=done.get((service.key, real.key), ()),
+        row=row,
+        done=done,
     )
 
 
 def server_certainty(service: ServiceConfig, real: RealServer, phase: Phase, verdict: Verdict, at: float) -> Event:
     """Probing a server became impossible for reasons of our own, or possible again."""
     unsure = verdict.outcome is Outcome.INCONCLUSIVE
+    kind = Kind.SERVER_UNSURE if unsure else Kind.SERVER_SURE
     told = f"cannot be probed ({verdict.detail}), it stays {phase.value}" if unsure else "can be probed again"
-    return Event(
-        Kind.SERVER_UNSURE if unsure else Kind.SERVER_SURE,
-        at,
-        f"{service.name}: {label(real)} {told}",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
-        phase=phase.value,
-        reason=verdict.reason.value,
-        detail=verdict.detail,
-    )
+    what = f"{label(real)} {told}"
+    return _event(kind, at, service.name, service.key, real.key, what, phase=phase.value, verdict=verdict)
 
 
 def server_removed(name: str, key: ServiceKey, dest: DestKey, done: Effects, at: float) -> Event:
     """The row of a server that is no longer declared was taken out. name: of its service."""
-    message = f"{name}: {dest} is no longer declared, it is out of the table"
-    effect = done.get((key, dest), ())
-    return Event(Kind.SERVER_REMOVED, at, message, service=name, virtual=str(key), real=str(dest), effect=effect)
+    what = f"{dest} is no longer declared, it is out of the table"
+    return _event(Kind.SERVER_REMOVED, at, name, key, dest, what, done=done)
 
 
 def server_stopped(name: str, key: ServiceKey, dest: DestKey, row: DestSpec, done: Effects, at: float) -> Event:
     """A row was set because the daemon stops. name: of its service."""
-    message = f"{name}: {dest} takes no new connections because healthd stops, {weight_text(row)}"
-    return Event(
-        Kind.SERVER_WEIGHT,
-        at,
-        message,
-        service=name,
-        virtual=str(key),
-        real=str(dest),
-        weight=row.weight,
-        effect=done.get((key, dest), ()),
-    )
+    what = f"{dest} takes no new connections because healthd stops, {weight_text(row)}"
+    return _event(Kind.SERVER_WEIGHT, at, name, key, dest, what, row=row, done=done)
 
 
 def still_down(
     service: ServiceConfig, real: RealServer, verdict: Verdict | None, row: DestSpec | None, seconds: float, at: float
 ) -> Event:
     """A server is down for so many seconds and not meant to be; a reminder, not news."""
-    evidence = f" ({verdict.reason.value}: {verdict.detail})" if verdict else ""
-    return Event(
+    return _event(
         Kind.SERVER_DOWN,
         at,
-        f"{service.name}: {label(real)} is still down, for {lasting(seconds)} now{evidence}, {weight_text(row)}",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
+        service.name,
+        service.key,
+        real.key,
+        f"{label(real)} is still down, for {lasting(seconds)} now{_evidence(verdict)}, {weight_text(row)}",
         previous=Phase.DOWN.value,
         phase=Phase.DOWN.value,
-        reason=verdict.reason.value if verdict else "",
-        detail=verdict.detail if verdict else "",
-        weight=None if row is None else row.weight,
+        verdict=verdict,
+        row=row,
     )
 
 
@@ -176,48 +156,32 @@ def server_failing(
     service: ServiceConfig, real: RealServer, failures: int, fall: int, verdict: Verdict, at: float
 ) -> Event:
     """A server that is up has failed, and not often enough to be taken out. failures: in a row; fall take it out."""
-    said = f"{verdict.reason.value}: {verdict.detail}"
-    return Event(
+    return _event(
         Kind.SERVER_FAILING,
         at,
-        f"{service.name}: {label(real)} has failed {failures} of {fall} times in a row ({said}), it stays up",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
+        service.name,
+        service.key,
+        real.key,
+        f"{label(real)} has failed {failures} of {fall} times in a row{_evidence(verdict)}, it stays up",
         phase=Phase.UP.value,
-        reason=verdict.reason.value,
-        detail=verdict.detail,
+        verdict=verdict,
         streak=f"{failures}/{fall}",
     )
 
 
 def server_steady(service: ServiceConfig, real: RealServer, failures: int, fall: int, at: float) -> Event:
     """A server passes again before its failures took it out. failures: how many there were."""
-    return Event(
-        Kind.SERVER_STEADY,
-        at,
-        f"{service.name}: {label(real)} passes again after {failures} of {fall} failures",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(real.key),
-        phase=Phase.UP.value,
-        streak=f"0/{fall}",
+    what = f"{label(real)} passes again after {failures} of {fall} failures"
+    streak = f"0/{fall}"
+    return _event(
+        Kind.SERVER_STEADY, at, service.name, service.key, real.key, what, phase=Phase.UP.value, streak=streak
     )
 
 
 def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: Effects, at: float) -> Event:
     """A fallback came in or went out. row: its row now."""
     kind, what = (Kind.FALLBACK_ON, "takes over") if row else (Kind.FALLBACK_OFF, "is no longer needed")
-    return Event(
-        kind,
-        at,
-        f"{service.name}: fallback {key} {what}",
-        service=service.name,
-        virtual=str(service.key),
-        real=str(key),
-        weight=None if row is None else row.weight,
-        effect=done.get((service.key, key), ()),
-    )
+    return _event(kind, at, service.name, service.key, key, f"fallback {key} {what}", row=row, done=done)
 
 
 def service_usable(service: ServiceConfig, usable: bool, at: float) -> Event:
@@ -225,24 +189,21 @@ def service_usable(service: ServiceConfig, usable: bool, at: float) -> Event:
     kind, what = (
         (Kind.SERVICE_UP, "has a usable server again") if usable else (Kind.SERVICE_DOWN, "has no usable server")
     )
-    message = f"{service.name}: {service.key} {what}"
-    return Event(kind, at, message, service=service.name, virtual=str(service.key))
+    return _event(kind, at, service.name, service.key, None, f"{service.key} {what}")
 
 
 def service_listed(name: str, key: ServiceKey, present: bool, at: float) -> Event:
     """A virtual service was created in, or deleted from, the table."""
     kind, what = (Kind.SERVICE_ADDED, "added to") if present else (Kind.SERVICE_REMOVED, "removed from")
-    return Event(kind, at, f"{name}: {key} {what} the table", service=name, virtual=str(key))
+    return _event(kind, at, name, key, None, f"{key} {what} the table")
 
 
 def drifted(edit: Edit, names: Mapping[ServiceKey, str], reaction: str, at: float) -> Event:
     """Somebody else changed a row of ours. reaction: what we do about it."""
-    what = f"{edit.dest} of {edit.service}" if edit.dest else f"service {edit.service}"
+    row = f"{edit.dest} of {edit.service}" if edit.dest else f"service {edit.service}"
     change = f"was {_spec_text(edit.believed)}, is {_spec_text(edit.found)}"
-    name = names.get(edit.service, "")
-    message = f"{name}: {what} was edited by somebody else ({change}), {reaction}"
-    real = str(edit.dest) if edit.dest else ""
-    return Event(Kind.DRIFT, at, message, service=name, virtual=str(edit.service), real=real, detail=change)
+    what = f"{row} was edited by somebody else ({change}), {reaction}"
+    return _event(Kind.DRIFT, at, names.get(edit.service, ""), edit.service, edit.dest, what, detail=change)
 
 
 def _spec_text(spec: ServiceSpec | DestSpec | None) -> str:
@@ -254,14 +215,47 @@ def _spec_text(spec: ServiceSpec | DestSpec | None) -> str:
 def row_refused(error: RowRefused, names: Mapping[ServiceKey, str], retry: float, at: float) -> Event:
     """The table would not take a row. retry: seconds until it is tried again."""
     service: ServiceKey = error.op.service  # type: ignore[union-attr]  # only row operations are ever planned
-    name = names.get(service, "")
-    dest = getattr(error.op, "dest", None)
+    dest: DestKey | None = getattr(error.op, "dest", None)
+    what = f"the table refused to {error}; next try in {retry:.0f} s"
+    return _event(Kind.ROW_REFUSED, at, names.get(service, ""), service, dest, what, detail=str(error))
+
+
+def _evidence(verdict: Verdict | None) -> str:
+    return f" ({verdict.reason.value}: {verdict.detail})" if verdict else ""
+
+
+def _event(
+    kind: Kind,
+    at: float,
+    name: str,
+    key: ServiceKey,
+    dest: DestKey | None,
+    what: str,
+    *,
+    previous: str = "",
+    phase: str = "",
+    verdict: Verdict | None = None,
+    detail: str = "",
+    row: DestSpec | None = None,
+    done: Effects = NOTHING,
+    streak: str = "",
+) -> Event:
+    """An event of a service. dest: the server it is about. what: its message, before which the service's name stands.
+
+    verdict: gives reason and detail. row: what the table has for the server. done: operations, its own among others.
+    """
     return Event(
-        Kind.ROW_REFUSED,
+        kind,
         at,
-        f"{name}: the table refused to {error}; next try in {retry:.0f} s",
+        f"{name}: {what}",
         service=name,
-        virtual=str(service),
+        virtual=str(key),
         real=str(dest) if dest else "",
-        detail=str(error),
+        previous=previous,
+        phase=phase,
+        reason=verdict.reason.value if verdict else "",
+        detail=verdict.detail if verdict else detail,
+        weight=row.weight if row else None,
+        effect=done.get((key, dest), ()) if dest else (),
+        streak=streak,
     )

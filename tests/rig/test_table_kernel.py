@@ -170,20 +170,28 @@ async def test_rows_that_nobody_touches_are_never_missed_while_others_come_and_g
     stay, go = _dests(1000), _dests(1000, "10.30.0.0")
     await table.apply([AddService(WEB, RR)])
     await table.apply([AddDest(WEB, dest, MASQ) for pair in zip(stay, go, strict=True) for dest in pair])
-    lines = [f"{verb} -t 10.0.0.80:80 -r {dest}" for dest in go for verb in ("-d", "-a", "-d")]
-    stranger = namespace.popen(["ipvsadm", "-R"], stdin=subprocess.PIPE)
-    writing = asyncio.create_task(
-        asyncio.to_thread(stranger.communicate, "".join(f"{one}\n" for one in lines).encode())
-    )
+    lines = "".join(f"{verb} -t 10.0.0.80:80 -r {dest}\n" for dest in go for verb in ("-d", "-a"))
+    read_enough = False
+
+    def meddle():
+        while not read_enough:
+            stranger = namespace.popen(["ipvsadm", "-R"], stdin=subprocess.PIPE)
+            stranger.communicate(lines.encode())
+            assert stranger.returncode == 0
+
+    writing = asyncio.create_task(asyncio.to_thread(meddle))
     readings = 0
-    while not writing.done():
-        with suppress(TableUnavailable):  # too busy to be read: that is allowed, a row too few is not
-            assert set(stay) <= (await table.snapshot()).services[WEB].dests.keys()
-            readings += 1
-    await writing
-    assert stranger.returncode == 0
-    assert readings > 1
-    assert set((await table.snapshot()).services[WEB].dests) == set(stay)
+    try:
+        async with asyncio.timeout(120):
+            while readings < 3 and not writing.done():
+                with suppress(TableUnavailable):  # too busy to be read: that is allowed, a row too few is not
+                    assert set(stay) <= (await table.snapshot()).services[WEB].dests.keys()
+                    readings += 1
+    finally:
+        read_enough = True
+        await writing
+    assert readings == 3
+    assert set((await table.snapshot()).services[WEB].dests) == {*stay, *go}
 
 
 class Meddled(Channel):
