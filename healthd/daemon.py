@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class Daemon:
         self._announcer = announcer
         self._director = director
         self._prober = prober
-        self._maintenance = Maintenance(director.wish)
+        self._maintenance = Maintenance(partial(director.wish, "maintenance files"))
         self._watching = Watching(options.config, self.reload, options.reading)
         self._read_at = options.read_at
         self._manager = Notifier.of_environment()
@@ -275,7 +276,8 @@ class Daemon:
     async def _reload(self) -> dict[str, Any]:
         self._read_at = time.time()
         try:
-            loaded = await asyncio.to_thread(load, self._options.config, reading=self._options.reading)
+            how, running = self._options.reading, self._config.files
+            loaded = await asyncio.to_thread(load, self._options.config, reading=how, running=running)
         except Exception as error:
             logger.exception("reading the configuration failed because of a fault of healthd's own; please report it")
             return self._refuse("the configuration could not be read", f"{type(error).__name__}: {error}")

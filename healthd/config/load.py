@@ -9,7 +9,7 @@ Nothing is changed by loading, so a reload reads everything first and only then 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,21 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load(path: Path, *, strict_files: bool = True, reading: Reading = AS_IT_IS) -> Loaded:
+def load(
+    path: Path, *, strict_files: bool = True, reading: Reading = AS_IT_IS, running: Collection[str] = ()
+) -> Loaded:
     """Read a healthd.toml with all that it includes, a folder that has one, a file of services, or an ldirectord.cf.
 
     strict_files: also look whether scripts, certificates and programs of hooks are there; off for checking a
     configuration on another machine. reading: how to take the file; by default it is recognised by its content.
+    running: names of the files of the configuration in force, of which none may be missing now.
     Problems of the files themselves are problems of the result, never exceptions.
     """
     report = Report(strict_files=strict_files)
     file = main_file(path)
     data = read_bytes(file)
     if isinstance(data, bytes) and reading.of(file.name, data) is Format.LDIRECTORD:
-        found = ldirectord.sources(file, data, report, strict=reading.strict)
+        found = ldirectord.sources(file, data, report, strict=reading.strict, running=running)
         return _load(found[0], found[1:], report) if found else Loaded(None, report.problems())
     main = parse(str(file), data) if isinstance(data, bytes) else data
     if isinstance(main, Problem):

@@ -37,8 +37,8 @@ class OnFile(Serving):
 
     async def weights(self) -> list[int]:
         """Weights of the real servers in the table, sorted."""
-        (service,) = (await self.table.snapshot()).services.values()
-        return sorted(row.weight for row in service.dests.values())
+        services = (await self.table.snapshot()).services.values()
+        return sorted(row.weight for service in services for row in service.dests.values())
 
     async def come_to(self, *weights: int) -> None:
         """Wait until the table has these weights."""
@@ -70,4 +70,23 @@ async def test_b2_after_a_reload_with_an_error_servers_are_still_taken_out_and_b
     path.write_text(text(listeners, 5, 6))
     assert (await serving.ask("POST", "/v1/reload"))["ok"] is True
     await serving.come_to(5, 6)
+    assert await serving.end(signal.SIGTERM) == 0
+
+
+async def test_a_file_to_execute_that_is_not_there_takes_nothing_away(tmp_path, listeners):
+    main, other = tmp_path / "test.cf", tmp_path / "other.cf"
+    main.write_text("execute = other.cf\n" + text(listeners[:1], 3))
+    serving = OnFile(main)
+    await serving.come_to(3)
+    other.write_text(text(listeners[1:2], 4).replace("192.0.2.80", "192.0.2.81"))
+    assert (await serving.ask("POST", "/v1/reload"))["ok"] is True
+    await serving.come_to(3, 4)
+    other.unlink()
+    answer = await serving.ask("POST", "/v1/reload")
+    assert answer["ok"] is False
+    assert "test.cf:1:11: error: execute: other.cf is part of the running configuration" in answer["message"]
+    assert await serving.weights() == [3, 4]
+    main.write_text(text(listeners[:1], 3))
+    assert (await serving.ask("POST", "/v1/reload"))["ok"] is True
+    await serving.come_to(3)
     assert await serving.end(signal.SIGTERM) == 0

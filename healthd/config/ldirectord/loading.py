@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from healthd.config.decode import Report
@@ -19,10 +20,14 @@ FOLDERS = (Path("/etc/ha.d"), Path("/etc/ha.d/conf"))
 
 
 def sources(
-    file: Path, data: bytes, report: Report, *, strict: bool = False, machine: Machine | None = None
+    file: Path, data: bytes, report: Report, *, strict: bool = False, running: Collection[str] = ()
 ) -> tuple[Listing, ...]:
-    """The file as a source with our tables, and one for each file that it executes; nothing if there is an error."""
-    return _Walk(report, machine or ThisMachine(), strict=strict).all(file, data)
+    """The file as a source with our tables, and one for each file that it executes; nothing if there is an error.
+
+    running: the files of the configuration that is in force. One to execute that cannot be found is an error if it is
+    among them, for its services would go; else the rest does without it, as with ldirectord.
+    """
+    return _Walk(report, ThisMachine(), running, strict=strict).all(file, data)
 
 
 def text_of(name: str, data: bytes) -> tuple[str, Problem | None]:
@@ -38,11 +43,12 @@ def text_of(name: str, data: bytes) -> tuple[str, Problem | None]:
 class _Walk:
     """A walk over a file and those that it executes."""
 
-    def __init__(self, report: Report, machine: Machine, *, strict: bool) -> None:
+    def __init__(self, report: Report, machine: Machine, running: Collection[str], *, strict: bool) -> None:
         self.report = report
         self.machine = machine
+        self.running = running
         self.strict = strict
-        self.seen: dict[Path, str] = {}
+        self.seen: set[Path] = set()
         self.found: list[Listing] = []
         self.failed = False
 
@@ -52,7 +58,7 @@ class _Walk:
 
     def take(self, file: Path, data: bytes, main: Globals | None) -> None:
         """One file, and then those that it executes."""
-        self.seen[file.resolve()] = str(file)
+        self.seen.add(file.resolve())
         text, odd = text_of(str(file), data)
         listing = Listing(str(file), text, {})
         stock, problems = read_stock(listing, self.machine, strict=self.strict)
@@ -75,27 +81,26 @@ class _Walk:
         """What the tables do not say as the file did."""
         for note in tree.notes:
             if note.loud:
-                self.report.unread(listing.problem(Severity.WARNING, note.span, note.text))
+                self.warn(listing, note.span, note.text)
         for refusal in tree.refusals:
-            self.failed = True
-            self.report.unread(listing.problem(Severity.ERROR, refusal.span, refusal.text))
+            self.error(listing, refusal.span, refusal.text)
 
     def tell_unused(self, listing: Listing, stock: Stock) -> None:
         """What only the first file can say for the whole daemon."""
         for name in ("logfile", "autoreload", "callback", "supervised"):
             if name in stock.globals.where:
                 text = f"{name}: the file that executes this one says it for the whole daemon"
-                self.report.unread(listing.problem(Severity.WARNING, stock.globals.where[name], text))
+                self.warn(listing, stock.globals.where[name], text)
 
     def execute(self, listing: Listing, name: str, span: Span, file: Path, main: Globals) -> None:
         """Another file, whose services go into the same daemon."""
-        wanted = name.strip().strip('"') if not self.strict else name
+        wanted = name.strip().strip("\"'")  # ldirectord has a shell start the other one
         places = [folder / wanted for folder in (*FOLDERS, file.parent, Path())]
         other = next((place for place in places if self.there(place)), None)
         if other is None:
-            self.error(listing, span, f"execute: Config file {wanted} not found")
+            self.absent(listing, span, wanted, places)
         elif other.resolve() in self.seen:
-            self.error(listing, span, f"execute: {wanted} is read already, so this goes round in a circle")
+            self.warn(listing, span, f"execute: {wanted} is read already, so this line says nothing")
         else:
             data = read_bytes(other)
             if isinstance(data, Problem):
@@ -103,12 +108,26 @@ class _Walk:
             else:
                 self.take(other, data, main)
 
+    def absent(self, listing: Listing, span: Span, wanted: str, places: list[Path]) -> None:
+        """A file that is not there: its services are lost only if nobody has them yet."""
+        if any(str(place) in self.running for place in places):
+            text = "is part of the running configuration and cannot be found now: put it back, or remove this line"
+            self.error(listing, span, f"execute: {wanted} {text}")
+            return
+        places_told = "below /etc/ha.d, below /etc/ha.d/conf, beside this file"
+        text = f"cannot be found ({places_told}); the rest runs without it: make it and reload, or remove this line"
+        self.warn(listing, span, f"execute: {wanted} {text}")
+
     def there(self, place: Path) -> bool:
         """Whether there is a file."""
         try:
             return place.is_file()
         except (OSError, ValueError):
             return False
+
+    def warn(self, listing: Listing, span: Span, text: str) -> None:
+        """Report what the rest can do without."""
+        self.report.unread(listing.problem(Severity.WARNING, span, text))
 
     def error(self, listing: Listing, span: Span, text: str) -> None:
         """Report an error."""

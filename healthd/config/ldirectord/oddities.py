@@ -51,7 +51,7 @@ def _more_behind(value: str) -> Iterator[str]:
 
 
 _LOOKS: Mapping[str, Callable[[str], Iterator[str]]] = {
-    **dict.fromkeys(("servicename", "comment", "maintenancedir", "emailalertfrom", "execute"), _quotes_kept),
+    **dict.fromkeys(("servicename", "comment", "maintenancedir", "emailalertfrom"), _quotes_kept),
     **dict.fromkeys(("request", "receive", "login", "database", "load", "callback", "logfile"), _more_behind),
     **dict.fromkeys(("checkcommand", "monitorfile", "virtualhost"), _more_behind),
 }

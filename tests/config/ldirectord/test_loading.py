@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from healthd import cli
 from healthd.config.formats import Format, Reading, recognise
 from healthd.config.load import load
 from healthd.config.problems import Severity, render
@@ -195,13 +196,63 @@ def test_a_file_that_is_executed_keeps_its_own_globals(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("name", "said"), [("gone.cf", "not found"), ("test.cf", "goes round in a circle")])
-def test_what_cannot_be_executed_is_an_error_at_its_line(tmp_path, name, said):
-    found = loaded(tmp_path, f"# c\nexecute={name}\n{WWW}")
+@pytest.mark.parametrize("reading", [Reading(), Reading(strict=True)], ids=["forgiving", "strict"])
+def test_at_a_start_the_rest_runs_without_a_file_to_execute_that_is_not_there(tmp_path, reading):
+    found = loaded(tmp_path, f"# c\nexecute=gone.cf\n{WWW}", reading=reading)
 
-    ((line, text),) = texts(found, Severity.ERROR)
+    ((line, text),) = texts(found)
     assert line == 2
-    assert said in text
+    assert text.startswith("execute: gone.cf cannot be found")
+    assert "make it and reload, or remove this line" in text
+    assert len(found.config.services) == 1
+
+
+def test_check_config_warns_of_a_file_to_execute_that_is_not_there(tmp_path, capsys):
+    file = tmp_path / "test.cf"
+    file.write_text(f"execute=gone.cf\n{WWW}")
+
+    assert cli.main(["check-config", "-c", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "test.cf:1:9: warning: execute: gone.cf cannot be found" in told
+    assert "ok: services 1, real servers 1, files 1" in told
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(strict=True)], ids=["forgiving", "strict"])
+def test_at_a_reload_a_file_that_was_executed_may_not_be_gone(tmp_path, reading):
+    other = tmp_path / "other.cf"
+    other.write_text(WWW.replace("80", "81"))
+    text = f"execute=other.cf\nexecute=never.cf\n{WWW}"
+    running = loaded(tmp_path, text, reading=reading).config.files
+    other.unlink()
+
+    found = loaded(tmp_path, text, reading=reading, running=running)
+
+    ((line, said),) = texts(found, Severity.ERROR)
+    assert line == 1
+    assert "is part of the running configuration and cannot be found now" in said
+    assert [line for line, _ in texts(found)] == [2]
+    assert loaded(tmp_path, WWW, reading=reading, running=running).config is not None
+
+
+def test_a_file_that_is_executed_twice_or_by_itself_is_read_once(tmp_path):
+    (tmp_path / "other.cf").write_text("execute=test.cf\n" + WWW.replace("80", "81"))
+
+    found = loaded(tmp_path, f'execute=other.cf\nexecute="other.cf"\n{WWW}')
+
+    assert len(found.config.services) == 2
+    assert [text for _, text in texts(found)] == [
+        "execute: test.cf is read already, so this line says nothing",
+        "execute: other.cf is read already, so this line says nothing",
+    ]
+
+
+def test_a_mistake_in_a_file_that_is_executed_is_an_error(tmp_path):
+    (tmp_path / "other.cf").write_text("nonsense\n")
+
+    found = loaded(tmp_path, f"execute=other.cf\n{WWW}")
+
+    assert found.config is None
+    assert [(Path(problem.file).name, problem.span.line) for problem in found.problems] == [("other.cf", 1)]
 
 
 def test_a_duplicate_in_a_file_that_is_executed_is_told(tmp_path):
