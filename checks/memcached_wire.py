@@ -35,9 +35,12 @@ class Text:
         self._reader = Reader(_MOST + 64)
 
     def log_in(self, user: str, password: str) -> Generator[Step, Any, None]:
-        """The first `set`, of whatever key, carries the login."""
+        """The first `set`, of whatever key, carries the login.
+
+        To a server without logins it is a value like any other, so it has expired before it is stored (-1).
+        """
         words = f"{user} {password}".encode()
-        yield Send(b"set healthd 0 0 %d\r\n%b\r\n" % (len(words), words), password.encode())
+        yield Send(b"set healthd 0 -1 %d\r\n%b\r\n" % (len(words), words), password.encode())
         line = yield from self._line()
         if line != b"STORED":
             _no("login", line, "STORED")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from checks.rules import between, pattern, regex, want
+from checks.rules import between, pattern, regex, want, without
 from healthd.check import (
     CheckFailed,
     Connect,
@@ -29,6 +29,9 @@ from healthd.check import (
 
 _MOST = 65536
 """Bytes of one answer. `INFO replication` of a master with a hundred replicas is a sixth of it."""
+
+_REPEATED = b", with args beginning with:"
+"""What comes before our own words in the answer to a command that the server does not know, as AUTH renamed."""
 
 _COUNT = re.compile(rb"-1|0|[1-9][0-9]{0,9}")
 _KINDS = frozenset((b"+", b":", b"$", b"*"))
@@ -166,11 +169,12 @@ def _command(*words: str) -> bytes:
 
 def _ask(reader: Reader, wanted: bytes, *words: str, hide: str = "") -> Generator[Step, Any, None]:
     """Send a command whose answer must be this one."""
-    yield Send(_command(*words), hide.encode())
-    answer = yield from _line(reader, words[0])
+    secret = hide.encode()
+    yield Send(_command(*words), secret)
+    answer = yield from _line(reader, words[0], secret)
     if answer != wanted:
         reason = Reason.UNEXPECTED if answer[:1] in _KINDS else Reason.PROTOCOL
-        raise CheckFailed(reason, f"{words[0]}: got {shown(answer)!r}, want {wanted.decode()!r}")
+        raise CheckFailed(reason, f"{words[0]}: got {shown(without(secret, answer))!r}, want {wanted.decode()!r}")
 
 
 def _bulk(reader: Reader, *words: str) -> Generator[Step, Any, bytes | None]:
@@ -190,9 +194,13 @@ def _bulk(reader: Reader, *words: str) -> Generator[Step, Any, bytes | None]:
     return text[:-2]
 
 
-def _line(reader: Reader, command: str) -> Generator[Step, Any, bytes]:
-    """The first line of an answer. CheckFailed(UNEXPECTED) with the server's own words if it is an error."""
-    line = yield from reader.until(b"\r\n")
+def _line(reader: Reader, command: str, secret: bytes = b"") -> Generator[Step, Any, bytes]:
+    """The first line of an answer. CheckFailed(UNEXPECTED) with the server's own words if it is an error.
+
+    secret: what of the question must not be told. A server repeats what it does not know, up to some length.
+    """
+    line = (yield from reader.until(b"\r\n"))[:-2]
     if line.startswith(b"-"):
-        raise CheckFailed(Reason.UNEXPECTED, f"{command}: got {shown(line[:-2], 120)!r}")
-    return line[:-2]
+        words = without(secret, line.partition(_REPEATED)[0])
+        raise CheckFailed(Reason.UNEXPECTED, f"{command}: got {shown(words, 120)!r}")
+    return line

@@ -141,6 +141,11 @@ def some_line_matches(wanted: re.Pattern[bytes], text: bytes | bytearray) -> boo
     return any(wanted.search(line) for line in _LINE.findall(text))
 
 
+def without(secret: bytes, said: bytes) -> bytes:
+    """What a server said, for a detail: it may repeat what it did not understand, and with it a password."""
+    return said.replace(secret, b"***") if secret else said
+
+
 def exclusive(check: object, *options: str) -> None:
     """ValueError if more than one of these options is set."""
     given = [name for name in options if getattr(check, name) is not None]

@@ -53,12 +53,24 @@ class Transcript:
 class Recorder:
     """Writes a transcript while a conversation runs. clock: monotonic seconds."""
 
-    __slots__ = ("_clock", "_lines", "_opening", "_other", "_start", "_where", "connected", "first_byte", "secured")
+    __slots__ = (
+        "_clock",
+        "_hidden",
+        "_lines",
+        "_opening",
+        "_other",
+        "_start",
+        "_where",
+        "connected",
+        "first_byte",
+        "secured",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._start = clock()
         self._lines: list[Line] = []
+        self._hidden: set[bytes] = set()
         self._where, self._other = "", ""  # of two streams, where what is said and heard now is, and the other one
         self._opening = False  # the second one is being opened
         self.connected: float | None = None
@@ -76,6 +88,7 @@ class Recorder:
         self._opening = type(step) is Aside
         match step:
             case Send(data, hide):
+                self._hidden |= {hide} - {b""}
                 self.note(Kind.SENT, f"{len(data)} bytes", data.replace(hide, HIDDEN) if hide else data)
             case Connect():
                 self._where = self._other = ""
@@ -97,7 +110,7 @@ class Recorder:
         """The conversation was sent what came of it."""
         match value:
             case bytes() if value:
-                at = self.note(Kind.RECEIVED, f"{len(value)} bytes", value)
+                at = self.note(Kind.RECEIVED, f"{len(value)} bytes", self._seen(value))
                 self.first_byte = at if self.first_byte is None else self.first_byte
             case bytes():
                 self.note(Kind.END, "end of stream")
@@ -113,6 +126,12 @@ class Recorder:
                 if self._opening:
                     self._where, self._other = self._other, ""
         self._opening = False
+
+    def _seen(self, data: bytes) -> bytes:
+        """What came, without what must not be shown: servers repeat what they do not understand."""
+        for secret in sorted(self._hidden, key=len, reverse=True):
+            data = data.replace(secret, HIDDEN)
+        return data
 
     def stream_open(self) -> None:
         """The stream is connected; TLS, if any, comes now."""

@@ -50,7 +50,7 @@ def test_a_version_passes_and_nothing_else_is_asked():
 
 
 def test_a_login_goes_first_and_its_password_is_hidden():
-    login = b"set healthd 0 0 10\r\njoe secret\r\n"
+    login = b"set healthd 0 -1 10\r\njoe secret\r\n"
     check = MemcachedCheck(user="joe", password="secret")
     assert passed(every_cut(check, Sent(login), b"STORED\r\n", ASK, VERSION))
     player = Player([stream(b"STORED\r\n", VERSION)])

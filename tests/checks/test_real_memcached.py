@@ -63,6 +63,14 @@ async def test_a_login_by_text_lets_in_whom_it_should():
             assert nobody.detail == "version: got 'CLIENT_ERROR unauthenticated', want VERSION"
 
 
+async def test_a_server_without_logins_does_not_keep_the_password(plain: Memcached):
+    """To it, a login is a value to be stored, for everybody to read."""
+    assert (await verdict_of(JOE, both(plain.port)[0])).outcome is Outcome.PASS
+    with socket.create_connection(("127.0.0.1", plain.port), 20) as connection:
+        connection.sendall(b"get healthd\r\n")
+        assert connection.recv(100) == b"END\r\n"
+
+
 async def test_a_login_by_sasl_lets_in_whom_it_should():
     with memcached("sasl") as served:
         for target in both(served.port):

@@ -131,6 +131,13 @@ async def test_a_full_server_says_so_and_a_stopped_one_is_silent():
     assert (await verdict_of(RedisCheck(), target)).reason is Reason.REFUSED
 
 
+async def test_a_server_that_does_not_know_auth_is_told_without_the_password():
+    with redis("--rename-command", "AUTH", "") as served:
+        verdict = await verdict_of(JOE, both(served.port)[0])
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
+    assert verdict.detail == 'AUTH: got "-ERR unknown command \'AUTH\'"'
+
+
 async def test_a_server_that_is_loading_its_data_says_so(tmp_path: Path):
     with redis("--enable-debug-command", "yes", "--dir", str(tmp_path)) as served:
         assert told(served.port, "DEBUG POPULATE 5000", "SAVE") == b"+OK\r\n"

@@ -115,6 +115,19 @@ def test_an_error_says_which_command_it_answers():
     assert play(RedisCheck(role="master"), forbidden).detail == "INFO: got '-NOPERM no'"
 
 
+@pytest.mark.parametrize("quoted", [b"'%b' ", b"`%b`, "])
+@pytest.mark.parametrize("password", ["xyzzy", "x" * 200, "AUTH"])
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password(quoted: bytes, password: str):
+    """As Redis does where AUTH has been renamed; it repeats 128 bytes."""
+    words = b"-ERR unknown command 'AUTH', with args beginning with: " + quoted % password.encode()[:128]
+    verdict = every_cut(RedisCheck(password=password), words + b"\r\n", END)
+    assert failed(verdict, Reason.UNEXPECTED)
+    assert "unknown command" in verdict.detail
+    assert password[:100] not in verdict.detail.removeprefix("AUTH: ")
+    proxy = play(RedisCheck(password="xyzzy"), stream(b"-ERR cannot do AUTH xyzzy here\r\n"))
+    assert proxy.detail == "AUTH: got '-ERR cannot do AUTH *** here'"
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -305,6 +318,17 @@ async def test_a_trace_shows_no_password():
         verdict, transcript = await ask(RedisCheck(password="xyzzy"), server.target, PATIENCE)
     assert passed(verdict)
     assert "***" in trace_text(transcript)
+    assert "xyzzy" not in trace_text(transcript)
+
+
+async def test_a_trace_shows_no_password_that_the_server_repeats():
+    def repeating(connection: socket.socket) -> None:
+        connection.sendall(b"-ERR what is " + connection.recv(4096).replace(b"\r\n", b" ") + b"?\r\n")
+
+    with servers.serving(repeating) as server:
+        verdict, transcript = await ask(RedisCheck(password="xyzzy"), server.target, PATIENCE)
+    assert verdict.detail == "AUTH: got '-ERR what is *2 $4 AUTH $5 *** ?'"
+    assert "< " in trace_text(transcript)
     assert "xyzzy" not in trace_text(transcript)
 
 
