@@ -2,7 +2,8 @@
 
 The number in a file may be that of a stranger once its writer is gone. A lock (POSIX's, which tells who holds it) goes
 with its process, however that ends, so a file without one is stale. The lock has one trap: it is gone when its holder
-closes *any* descriptor of the file, so the holder opens it once.
+closes *any* descriptor of the file, so the holder opens it once. And it outlives a kill for a moment, as threads end
+one by one: who is ending is waited for.
 
 One stranger is told from all others: ldirectord itself, running for the same configuration. Whoever moves from it to
 healthd can so ask for it and stop it.
@@ -23,6 +24,9 @@ from pathlib import Path
 _FLOCK = struct.Struct("hhqqi")
 _TRIES = 100
 _MOST = 64
+_LAST_BREATH = 5.0
+"""Seconds that a process which is ending may take for it; one that hangs in the kernel takes longer."""
+_EXITING = 0x4  # PF_EXITING, include/linux/sched.h
 
 
 class PidFileUnusable(Exception):
@@ -52,8 +56,11 @@ def held(path: Path) -> Iterator[None]:
     except OSError as error:
         raise PidFileUnusable(f"Can not open {path}: {error.strerror}") from None
     try:
-        os.truncate(fd, 0)
-        os.write(fd, b"%d\n" % os.getpid())
+        try:
+            os.truncate(fd, 0)
+            os.write(fd, b"%d\n" % os.getpid())
+        except OSError as error:
+            raise PidFileUnusable(f"Can not write {path}: {error.strerror}") from None
         yield
     finally:
         if _same(fd, path):
@@ -86,7 +93,23 @@ def _same(fd: int, path: Path) -> bool:
 
 
 def find(path: Path, instance: str) -> Found:
-    """Who runs by a pid file. instance: what ldirectord calls its configuration. Raises PidFileUnusable."""
+    """Who runs by a pid file. instance: what ldirectord calls its configuration. Raises PidFileUnusable.
+
+    One that is ending is waited for.
+    """
+    found = _look(path, instance)
+    if found.pid is None or not _ending(found.pid):
+        return found
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(found.pid)
+        try:
+            _ended(process, _LAST_BREATH)
+        finally:
+            os.close(process)
+    return _look(path, instance)
+
+
+def _look(path: Path, instance: str) -> Found:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -98,8 +121,12 @@ def find(path: Path, instance: str) -> Found:
         holder = _holder(fd)
     finally:
         os.close(fd)
+    if holder == 0:  # the number in the file is somebody else's here
+        raise PidFileUnusable(
+            f"{path} is held by a process that cannot be seen from here, of another container perhaps"
+        )
     if holder is not None:
-        return Found(there=True, pid=holder or written)  # 0 is a holder whom we cannot see, in a container perhaps
+        return Found(there=True, pid=holder)
     return Found(there=True, pid=written if written and _is_ldirectord(written, instance) else None)
 
 
@@ -114,6 +141,23 @@ def _holder(fd: int) -> int | None:
     question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, question))
     return None if kind == fcntl.F_UNLCK else max(0, pid)
+
+
+def _ending(pid: int) -> bool:
+    """Whether a process is killed already, or its first thread has ended: the rest of it is about to follow."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    flags, pending = int(rest[5]), int(rest[27])  # fields 9 and 31 of proc_pid_stat(5)
+    return state in "ZX" or bool(flags & _EXITING) or bool(pending & 1 << signal.SIGKILL - 1)
+
+
+def _ended(process: int, patience: float) -> bool:
+    """Whether the process of a descriptor has ended within so many seconds."""
+    waiting = select.poll()
+    waiting.register(process, select.POLLIN)
+    return bool(waiting.poll(patience * 1000))
 
 
 def _is_ldirectord(pid: int, instance: str) -> bool:
@@ -138,9 +182,7 @@ def end(path: Path, instance: str, patience: float) -> bool:
     if process is None:
         return True
     try:
-        ended = select.poll()
-        ended.register(process, select.POLLIN)
-        return bool(ended.poll(patience * 1000))
+        return _ended(process, patience)
     finally:
         os.close(process)
 
