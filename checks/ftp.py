@@ -28,7 +28,6 @@ from healthd.check import (
     Tls,
     Turn,
     option,
-    shown,
 )
 
 T = TypeVar("T")
@@ -36,7 +35,7 @@ T = TypeVar("T")
 _REPLY = re.compile(rb"([1-5][0-9][0-9])([ -])(.*)", re.DOTALL)
 _EPSV = re.compile(rb"\(([!-~])\1\1([0-9]{1,5})\1\)")  # RFC 2428, 3
 _PASV = re.compile(rb"(?:[0-9]{1,3},){4}([0-9]{1,3}),([0-9]{1,3})")  # RFC 1123, 4.1.2.6: wherever it stands
-_NO_EPSV = (500, 501, 502, 504, 522)  # what a server says that does not know EPSV, or not here
+_NO_EPSV = (*range(500, 530), *range(531, 560))  # EPSV is not known, or not allowed; 530 is about our login
 _BEGINS, _ENDS = (125, 150), (226, 250)
 
 
@@ -48,14 +47,15 @@ def _filled(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """code: 100 to 599. line: the last one, as it came."""
+    """code: 100 to 599. lines: as they came. told: the last one, for people."""
 
     code: int
-    line: bytes
+    lines: tuple[bytes, ...]
+    told: str
 
     def __str__(self) -> str:
-        """As it came."""
-        return shown(self.line).strip()
+        """For people."""
+        return self.told
 
 
 class _Talk(Lines):
@@ -71,11 +71,12 @@ class _Talk(Lines):
         line = yield from self.line()
         match = _REPLY.fullmatch(line) or _REPLY.fullmatch(line + b" ")
         if match is None:
-            raise CheckFailed(Reason.PROTOCOL, f"got {shown(line)!r}, which is no reply of FTP")
-        code = match[1]
-        while match[2] == b"-" and line[:4] != code + b" ":
+            raise CheckFailed(Reason.PROTOCOL, f"got {self.shown(line)!r}, which is no reply of FTP")
+        code, lines = match[1], [line]
+        while match[2] == b"-" and line[:4] not in (code, code + b" "):
             line = yield from self.line()
-        return _Reply(int(code), line)
+            lines.append(line)
+        return _Reply(int(code), tuple(lines), self.shown(line).strip())
 
     def wait_for(self, *codes: int) -> Generator[Step, Any, _Reply]:
         """A reply with one of these codes. CheckFailed(UNEXPECTED) if it has another."""
@@ -115,7 +116,7 @@ class FtpCheck:
         65536, "bytes of the file to look at; what follows is not read", rule=between(1, 64 * 1024 * 1024)
     )
     passive: Literal["auto", "epsv", "pasv"] = option(
-        "auto", "how to ask for the file's port; auto: EPSV, and PASV over IPv4 if the server does not know EPSV"
+        "auto", "how to ask for the file's port; auto: EPSV, and PASV over IPv4 if the server refuses EPSV"
     )
     clear_data: bool = option(False, "with TLS, retrieve the file without it (PROT C)")
 
@@ -141,7 +142,7 @@ class FtpCheck:
         """Read the greeting, secure, log in, retrieve, and leave."""
         connected: Connected = yield Connect(self.tls)
         talk, facts = _Talk(), connected.tls
-        match_greeting(self._greeting, (yield from talk.wait_for(220)).line)
+        match_greeting(self._greeting, b"\n".join((yield from talk.wait_for(220)).lines))
         if self.starttls is not None:
             yield from talk.ask("AUTH TLS", 234)
             facts = yield from talk.begin_tls(self.starttls)
@@ -194,12 +195,12 @@ class FtpCheck:
         if self.passive != "pasv":
             reply = yield from talk.ask("EPSV", 229, *(_NO_EPSV if four and self.passive == "auto" else ()))
             if reply.code == 229:
-                match = _EPSV.search(reply.line)
+                match = _EPSV.search(reply.lines[-1])
                 return _checked(reply, int(match[2]) if match else 0)
         elif not four:
             raise Inconclusive("passive = 'pasv' is for IPv4 only")
         reply = yield from talk.ask("PASV", 227)
-        match = _PASV.search(reply.line[4:])
+        match = _PASV.search(reply.lines[-1][4:])
         high, low = (int(match[1]), int(match[2])) if match else (0, 0)
         return _checked(reply, high * 256 + low if high < 256 > low else 0)
 

@@ -69,7 +69,7 @@ class _Talk(Lines):
         while (line := (yield from self._response())).startswith(b"* "):
             said.append(line)
         if self._status(line) != b"OK":
-            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want OK")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{self.shown(line)}', want OK")
         return said
 
     def challenge(self) -> Generator[Step, Any, bytes]:
@@ -77,14 +77,14 @@ class _Talk(Lines):
         while not (line := (yield from self._response())).startswith(b"+"):
             if not line.startswith(b"* "):
                 self._status(line)
-                raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want +")
+                raise CheckFailed(Reason.UNEXPECTED, f"got '{self.shown(line)}', want +")
         return line[1:]
 
     def _status(self, line: bytes) -> bytes:
         """OK, NO or BAD of a line that answers the last command. CheckFailed(PROTOCOL) if it is no such line."""
         match = _TAGGED.fullmatch(line)
         if match is None or match[1] != self.tag:
-            raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no answer to {self.tag.decode()}")
+            raise CheckFailed(Reason.PROTOCOL, f"got '{self.shown(line)}', which is no answer to {self.tag.decode()}")
         return match[2].upper()
 
     def _response(self) -> Generator[Step, Any, bytes]:
@@ -92,7 +92,7 @@ class _Talk(Lines):
         response = rest = yield from self.line()
         status = _STATUS.fullmatch(response)
         if status is not None and status[1].upper() == b"BYE":
-            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(response)}'")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{self.shown(response)}'")
         if status is not None or not response.startswith(b"* "):
             return response
         while match := _LITERAL.search(rest):

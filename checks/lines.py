@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterable
 from contextlib import suppress
 from typing import Any
 
-from checks.rules import one_line, pattern, want
-from healthd.check import CheckFailed, Reader, Reason, Send, StartTls, Step, Tls, TlsFacts
+from checks.rules import one_line, pattern, want, without
+from healthd.check import CheckFailed, Reader, Reason, Send, StartTls, Step, Tls, TlsFacts, shown
 
 MOST = 65536
 """Bytes that a server may say in answer to one line of ours."""
@@ -17,15 +17,16 @@ MOST = 65536
 class Lines:
     """The lines of one conversation. What comes between two lines of ours is bounded by `MOST`."""
 
-    __slots__ = ("_left", "_reader")
+    __slots__ = ("_left", "_reader", "_secret")
 
     def __init__(self) -> None:
         self._reader = Reader(MOST)
         self._left = MOST
+        self._secret = b""
 
     def say(self, line: bytes, hide: bytes = b"") -> Generator[Step, Any, None]:
-        """Send a line. hide: the part of it that no transcript may show."""
-        self._left = MOST
+        """Send a line. hide: the part of it that nobody may be shown, even if the server repeats it."""
+        self._left, self._secret = MOST, hide
         yield Send(line + b"\r\n", hide)
 
     def line(self) -> Generator[Step, Any, bytes]:
@@ -38,6 +39,10 @@ class Lines:
         """The next bytes, whatever they are. CheckFailed(PROTOCOL) as above."""
         self._spend(count)
         return (yield from self._reader.exactly(count))
+
+    def shown(self, said: bytes) -> str:
+        """What the server said, for a detail."""
+        return shown(without(self._secret, said))
 
     def _spend(self, count: int) -> None:
         self._left -= count

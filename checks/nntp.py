@@ -33,14 +33,15 @@ def _filled(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """code: 100 to 599. text: what stands after it."""
+    """code: 100 to 599. text: what stands after it. told: both, for people."""
 
     code: int
     text: bytes
+    told: str
 
     def __str__(self) -> str:
-        """As it came."""
-        return shown(b"%d %b" % (self.code, self.text)).strip()
+        """For people."""
+        return self.told
 
 
 class _Talk(Lines):
@@ -53,8 +54,8 @@ class _Talk(Lines):
         line = yield from self.line()
         match = _LINE.fullmatch(line)
         if match is None:
-            raise CheckFailed(Reason.PROTOCOL, f"got {shown(line)!r}, which is no answer of NNTP")
-        answer = _Answer(int(match[1]), match[2] or b"")
+            raise CheckFailed(Reason.PROTOCOL, f"got {self.shown(line)!r}, which is no answer of NNTP")
+        answer = _Answer(int(match[1]), match[2] or b"", self.shown(line).strip())
         if answer.code not in codes:
             raise CheckFailed(Reason.UNEXPECTED, f"got '{answer}', want {' or '.join(map(str, codes[:2]))}")
         return answer

@@ -55,8 +55,8 @@ class _Talk(Lines):
         if wanted.fullmatch(line):
             return line
         if _NOT_OK.fullmatch(line):
-            raise CheckFailed(Reason.UNEXPECTED, f"got '{shown(line)}', want '{want}'")
-        raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no answer of POP3")
+            raise CheckFailed(Reason.UNEXPECTED, f"got '{self.shown(line)}', want '{want}'")
+        raise CheckFailed(Reason.PROTOCOL, f"got '{self.shown(line)}', which is no answer of POP3")
 
     def ask(self, command: bytes, hide: bytes = b"") -> Generator[Step, Any, bytes]:
         """Send a command and wait for its status."""

@@ -25,7 +25,7 @@ from checks.lines import (
     words_after,
 )
 from checks.rules import exclusive, one_line, regex
-from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Step, Target, Tls, option, shown
+from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Step, Target, Tls, option
 
 _REPLY = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _NO_EHLO = (500, 501, 502, 504, 550)  # what a server says to EHLO that knows HELO only (RFC 5321, 3.2 and 4.1.1.1)
@@ -53,14 +53,15 @@ def _somebody(text: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """code: 200 to 599. lines: the texts after it."""
+    """code: 200 to 599. lines: the texts after it. told: its first line, for people."""
 
     code: int
     lines: tuple[bytes, ...]
+    told: str
 
     def __str__(self) -> str:
-        """As it came, its first line only."""
-        return shown(b"%d %b" % (self.code, self.lines[0])).strip()
+        """For people."""
+        return self.told
 
 
 class _Talk(Lines):
@@ -75,10 +76,11 @@ class _Talk(Lines):
             line = yield from self.line()
             match = _REPLY.fullmatch(line)
             if match is None or match[1] != (code or match[1]):
-                raise CheckFailed(Reason.PROTOCOL, f"got '{shown(line)}', which is no reply of SMTP")
+                raise CheckFailed(Reason.PROTOCOL, f"got '{self.shown(line)}', which is no reply of SMTP")
             code, more = match[1], match[2] == b"-"
             lines.append(match[3] or b"")
-        return _Reply(int(code), tuple(lines))
+        told = self.shown(b"%b %b" % (code, lines[0])).strip()
+        return _Reply(int(code), tuple(lines), told)
 
     def wait_for(self, *codes: int) -> Generator[Step, Any, _Reply]:
         """A reply with one of these codes. CheckFailed(UNEXPECTED) if it has another."""

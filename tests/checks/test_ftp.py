@@ -52,6 +52,7 @@ def verdict_of_every_cut(check: FtpCheck, make: Callable[[], list[Channel]], len
     [
         HELLO,
         b"220\r\n",
+        b"220-hello\r\n220\r\n",
         b"220-hello\r\n 220 not the end\r\n2200\r\n221 nor this\r\n220-nor that\r\n\r\n220 ready\r\n",
     ],
 )
@@ -108,6 +109,13 @@ def test_what_is_wrong_with_a_login_is_told(script: tuple[Any, ...], reason: Rea
     assert verdict.detail == detail
 
 
+@pytest.mark.parametrize("said", [b"500 'PASS s3cret': command not understood.\r\n", b"what is 'PASS s3cret': ?\r\n"])
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password(said: bytes):
+    """As the ftpd of BSD does."""
+    verdict = verdict_of_every_cut(FtpCheck(user="joe", password="s3cret"), lambda: [stream(HELLO, NAME, said)])
+    assert "'PASS ***':" in verdict.detail
+
+
 def test_silence_and_refusal_are_told():
     assert failed(play(FtpCheck(), Channel([], REFUSED)), Reason.REFUSED)
     assert failed(play(FtpCheck(), stream()), Reason.TIMEOUT)
@@ -117,6 +125,9 @@ def test_silence_and_refusal_are_told():
 def test_the_greeting_can_be_matched():
     assert passed(play(FtpCheck(greeting="^220 ready"), stream(*ASKED)))
     assert failed(play(FtpCheck(greeting="vsftpd"), stream(*ASKED)), Reason.UNEXPECTED)
+    pure = b"220---------- Welcome to Pure-FTPd [TLS] ----------\r\n220 You will be disconnected.\r\n"
+    for expect in ("Pure-FTPd", "^220-", "disconnected\\.$"):
+        assert passed(play(FtpCheck(greeting=expect), stream(pure, *ASKED[1:])))
 
 
 def test_a_directory_must_be_there():
@@ -247,9 +258,10 @@ def test_what_is_wrong_with_the_second_stream_is_told(side: Channel, reason: Rea
 PASV = b"227 Entering Passive Mode (203,0,113,7,16,146).\r\n"
 
 
+@pytest.mark.parametrize("refusal", [b"500 what?\r\n", b"502 no\r\n", b"550 Permission denied.\r\n"])
 @pytest.mark.parametrize("answer", [PASV, b"227 =203,0,113,7,16,146\r\n", b"227-x\r\n227 203,0,113,7,16,146\r\n"])
-def test_a_server_without_epsv_is_asked_by_pasv_and_its_address_is_ignored(answer: bytes):
-    main = stream(*ASKED, *BINARY, EPSV[0], b"500 what?\r\n", Sent(b"PASV\r\n"), answer, *BEGUN, DONE)
+def test_a_server_without_epsv_is_asked_by_pasv_and_its_address_is_ignored(answer: bytes, refusal: bytes):
+    main = stream(*ASKED, *BINARY, EPSV[0], refusal, Sent(b"PASV\r\n"), answer, *BEGUN, DONE)
     player = Player([main, stream(b"fox", END)])
     assert passed(player.play(FILE))
     assert Aside(16 * 256 + 146) in player.steps

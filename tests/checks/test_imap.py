@@ -278,6 +278,14 @@ def test_a_transcript_shows_nothing_of_a_password(password: str, offered: bytes)
     assert b64encode(b"joe ")[:-3] not in sent
 
 
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password():
+    said = b'h2 BAD what is LOGIN "joe" "s3cret"?\r\n'
+    verdict = every_cut(JOE, GREETING, able(b""), said)
+    assert verdict.detail == "got 'h2 BAD what is LOGIN \"joe\" ***?', want OK"
+    assert "s3cret" not in every_cut(JOE, GREETING, able(b""), said[3:]).detail
+    assert "s3cret" not in every_cut(JOE, GREETING, able(b""), b"* BYE" + said[6:]).detail
+
+
 @pytest.mark.parametrize(
     ("offered", "in_plain", "in_tls"),
     [

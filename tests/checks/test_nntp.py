@@ -78,6 +78,12 @@ def test_what_is_wrong_is_told(script: tuple[Any, ...], reason: Reason, detail: 
     assert verdict.detail == detail
 
 
+@pytest.mark.parametrize("said", [b"501 what is AUTHINFO PASS secret word?\r\n", b"what is PASS secret word?\r\n"])
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password(said: bytes):
+    verdict = play(NntpCheck(**JOE), stream(HELLO, b"381 go on\r\n", said))
+    assert "PASS ***?" in verdict.detail
+
+
 def test_silence_and_refusal_are_told():
     assert failed(play(NntpCheck(), Channel([], REFUSED)), Reason.REFUSED)
     assert failed(play(NntpCheck(), stream()), Reason.TIMEOUT)

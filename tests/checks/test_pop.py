@@ -238,6 +238,12 @@ def test_a_transcript_shows_nothing_of_a_password(auth: str):
         assert secret not in sent
 
 
+@pytest.mark.parametrize("said", [b"-ERR what is PASS s3cret?\r\n", b"what is PASS s3cret?\r\n"])
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password(said: bytes):
+    verdict = every_cut(JOE, GREETING, able(b"USER"), b"+OK\r\n", said)
+    assert "what is PASS ***?" in verdict.detail
+
+
 @pytest.mark.parametrize(
     ("offered", "in_plain", "in_tls"),
     [

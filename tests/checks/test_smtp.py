@@ -246,6 +246,13 @@ def test_a_transcript_shows_nothing_of_a_password(auth: str):
         assert secret not in sent
 
 
+def test_a_server_that_repeats_what_it_does_not_know_tells_nobody_the_password():
+    """As sendmail does."""
+    said = b'500 5.5.1 Command unrecognized: "AUTH PLAIN AGpvZQBzM2NyZXQ="\r\n'
+    verdict = every_cut(replace(JOE, auth="plain"), GREETING, offering(b"PLAIN"), said)
+    assert verdict.detail == "got '500 5.5.1 Command unrecognized: \"AUTH PLAIN ***\"', want 235"
+
+
 @pytest.mark.parametrize(
     ("offered", "in_plain", "in_tls"),
     [
