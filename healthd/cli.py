@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     """The command's exit code; 130 and 141, as shells have them, where Ctrl-C or a closed pipe ended it."""
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # inherited; then nobody is told how a program ended
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         code: int = arguments.main(arguments)
         sys.stdout.flush()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -156,3 +157,15 @@ def test_b15_a_second_signal_does_no_harm(place):
     assert f"Purged virtual server (stop): {place.virtual}" in place.lines()
     assert any(line.startswith("Linux Director Daemon terminated on signal: ") for line in place.lines())
     assert sum(line.startswith("told to stop a second time") for line in place.lines()) == 1
+
+
+def test_a_starter_that_ignores_the_ends_of_its_children_does_not_make_programs_succeed(place):
+    """An ignored SIGCHLD is inherited, and then the kernel tells nobody how a program ended."""
+    place.configure("fallbackcommand = exit 3 #\n")
+    place.listener.close()
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    words = [sys.executable, "-c", ignoring, str(place.program), NAME, "start"]
+    assert subprocess.run(words, timeout=PATIENCE * 2, check=False).returncode == 0
+    until(lambda: any("exit status 3" in line for line in place.lines()), "the command has failed")
