@@ -1,4 +1,4 @@
-"""vsftpd for anonymous users, with a file; as TLS wants it, and without."""
+"""vsftpd with a file: for anonymous users, as TLS wants it and without, and for one with a password of his own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,28 @@ ssl_tlsv1=YES
 rsa_cert_file={folder}/server.pem
 rsa_private_key_file={folder}/server.key
 """
+_MEMBERS = """
+anonymous_enable=NO
+local_enable=YES
+guest_enable=YES
+guest_username=daemon
+local_root={folder}/files
+pam_service_name=healthd
+session_support=NO
+banner_file={folder}/banner
+cmds_denied=EPSV
+delay_failed_login=0
+"""
+_PAM = """
+auth required pam_userdb.so db={folder}/users crypt=none
+account required pam_permit.so
+"""
+_USERS = """
+use DB_File;
+tie my %users, "DB_File", $ARGV[0], O_RDWR | O_CREAT, 0600, $DB_HASH or die $!;
+$users{"joe"} = $ARGV[1];
+"""
+PASSWORD = "sé cret"
 
 
 @dataclass(frozen=True)
@@ -87,6 +110,30 @@ def vsftpd() -> Iterator[Ftp]:
         yield Ftp(plain, starttls, secure, tuple(groups[:2]), certified, folder)
 
 
+@contextlib.contextmanager
+def vsftpd_with_users() -> Iterator[int]:
+    """The port, on both families, of one that lets in `joe` with `PASSWORD`, greets in two lines, and denies EPSV.
+
+    Its users are PAM's, which looks for a service's file in one place only; the server has a place of its own there.
+    """
+    binary = program("vsftpd", "vsftpd")
+    alone = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/pam.d && exec "$@"']
+    if os.getuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("vsftpd with users of its own needs root and the right to mount")
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        _prepare(folder)
+        (folder / "banner").write_text("vsFTPd of the test\nplease come in\n")
+        (folder / "pam").mkdir()
+        (folder / "pam/healthd").write_text(_PAM.format(folder=folder))
+        argv = [program("perl", "perl"), "-MFcntl", "-e", _USERS, str(folder / "users.db"), PASSWORD]
+        subprocess.run(argv, check=True, capture_output=True)
+        (port,) = free_ports(1)
+        for address in LOOPBACK.values():
+            stack.enter_context(_one(binary, folder, port, address, _MEMBERS, *alone, str(folder / "pam")))
+        yield port
+
+
 def _prepare(folder: Path) -> Certified:
     folder.chmod(0o755)
     (folder / "empty").mkdir(mode=0o555)
@@ -102,8 +149,8 @@ def _prepare(folder: Path) -> Certified:
 
 
 @contextlib.contextmanager
-def _one(binary: str, folder: Path, port: int, address: str, more: str) -> Iterator[int]:
-    """One server in a process group of its own, which its children share; the id of the group."""
+def _one(binary: str, folder: Path, port: int, address: str, more: str, *by: str) -> Iterator[int]:
+    """One server in a process group of its own, which its children share; the id of the group. by: what executes it."""
     six = ":" in address
     name = f"{port}-{'six' if six else 'four'}"
     conf = folder / f"{name}.conf"
@@ -119,7 +166,7 @@ def _one(binary: str, folder: Path, port: int, address: str, more: str) -> Itera
     )
     conf.write_text(text.lstrip())
     with running(
-        [binary, str(conf)], folder / f"{name}.out", lambda: _listens(address, port), start_new_session=True
+        [*by, binary, str(conf)], folder / f"{name}.out", lambda: _listens(address, port), start_new_session=True
     ) as process:
         try:
             yield process.pid

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +13,8 @@ from healthd.check import Outcome, Reason, Target, Tls, Verdict
 from healthd.prober.ask import ask
 from healthd.prober.trace import trace_text
 from tests.checks.servers import both
-from tests.checks.servers_ftp import BIG, CONTENT, Ftp, vsftpd
+from tests.checks.servers_ftp import BIG, CONTENT, PASSWORD, Ftp, vsftpd, vsftpd_with_users
+from tests.checks.silence import silenced_group
 from tests.checks.steady import asked_steadily
 
 PATIENCE, SHORT = 20.0, 0.5
@@ -34,7 +33,7 @@ async def verdict_of(check: FtpCheck, target: Target, within: float = PATIENCE) 
         verdict, transcript = await ask(check, target, within)
         if "stalled" not in verdict.detail:
             break
-    assert check.password not in trace_text(transcript)
+    assert not check.password or check.password not in trace_text(transcript)
     return verdict
 
 
@@ -106,15 +105,43 @@ async def test_a_server_that_demands_tls_refuses_to_go_without(ftp: Ftp):
     assert file.detail == "got '522 Data connections must be encrypted.', want 125 or 150"
 
 
+@pytest.fixture(scope="module")
+def members() -> Iterator[int]:
+    with vsftpd_with_users() as port:
+        yield port
+
+
+JOE = FtpCheck(user="joe", password=PASSWORD, greeting="vsFTPd of the test")
+
+
+@pytest.mark.parametrize("family", [0, 1])
+async def test_a_user_logs_in_with_his_password(members: int, family: int):
+    verdict = await verdict_of(JOE, both(members)[family])
+    assert (verdict.outcome, verdict.detail) == (Outcome.PASS, "logged in as joe")
+
+
+@pytest.mark.parametrize("login", [{"password": "guess"}, {"password": ""}, {"user": "jane"}])
+async def test_nobody_else_does(members: int, login: dict[str, str]):
+    verdict = await verdict_of(replace(JOE, **login), both(members)[0])  # type: ignore[arg-type]
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
+    assert verdict.detail == "got '530 Login incorrect.', want 230 or 202"
+
+
+async def test_a_server_that_denies_epsv_is_asked_by_pasv_where_that_can_be(members: int):
+    check = replace(JOE, directory="pub", file="motd.txt", expect="quick brown fox")
+    four, six = both(members)
+    assert (await verdict_of(check, four)).outcome is Outcome.PASS
+    denied = "got '550 Permission denied.', want 229"
+    assert (await verdict_of(check, six)).detail == denied
+    assert (await verdict_of(replace(check, passive="epsv"), four)).detail == denied
+
+
 @pytest.mark.parametrize("family", [0, 1])
 async def test_a_server_that_hangs_or_is_gone_fails(family: int):
     with vsftpd() as served:
         target, group = both(served.plain)[family], served.groups[family]
-        os.killpg(group, signal.SIGSTOP)
-        try:
+        with silenced_group(group):
             hangs = await verdict_of(FtpCheck(), target, SHORT)
-        finally:
-            os.killpg(group, signal.SIGCONT)
         assert (hangs.outcome, hangs.reason) == (Outcome.FAIL, Reason.TIMEOUT)
         assert (await verdict_of(FOX, target)).outcome is Outcome.PASS
     assert (await verdict_of(FOX, target)).reason is Reason.REFUSED

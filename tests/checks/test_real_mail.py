@@ -16,7 +16,8 @@ from healthd.prober.ask import ask
 from tests.checks import servers_mail
 from tests.checks.mail import MailCheck
 from tests.checks.servers import both
-from tests.checks.servers_mail import Dovecot, Postfix, silenced
+from tests.checks.servers_mail import Dovecot, Postfix
+from tests.checks.silence import silenced_group
 
 pytestmark = pytest.mark.real
 PATIENCE, SHORT = 20.0, 0.5
@@ -229,7 +230,7 @@ async def test_certificates_are_verified_unless_told_otherwise(dovecot: Dovecot,
 async def test_silence_fails_and_is_forgiven(dovecot: Dovecot, postfix: Postfix, family: int):
     for group in (dovecot.group, postfix.group):
         ports = [one for one in every_port(dovecot, postfix) if (one[0].kind == "smtp") is (group == postfix.group)]
-        with silenced(group):
+        with silenced_group(group):
             for check, port in ports:
                 verdict = await asked(check, port, family, SHORT)
                 assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.TIMEOUT)
