@@ -2,8 +2,10 @@
 
 It is ldirectord's `fallbackcommand`: `LINE start|stop ADDRESS:PORT PROTOCOL`, for a firewall mark `LINE start|stop
 MARK:0 fwm`. It does not depend on a fallback server. Each service has its own queue, in which the command is run in the
-order of what happened; what is outdated before its turn comes is left out. When the daemon stops while a service is
-without servers, its command is run with `stop` if that is asked for (`fallback_command_at_stop`).
+order of what happened; what is outdated before its turn comes is left out, and so is what it did last. A command that
+a reload brings to a service without servers is run with `start`; one that a reload takes away is not run any more. When
+the daemon stops while a service is without servers, its command is run with `stop` if that is asked for
+(`fallback_command_at_stop`).
 """
 
 from __future__ import annotations
@@ -34,13 +36,19 @@ def arguments(key: ServiceKey) -> tuple[str, str]:
 
 
 def delivery(command: str, key: ServiceKey) -> Callable[[Event], Awaitable[None]]:
-    """Runs the command for one event of the service."""
+    """Runs the command for one event of the service, unless that is what it did last."""
+    done = ""
 
     async def deliver(event: Event) -> None:
+        nonlocal done
         words = (WORDS[event.kind], *arguments(key))
+        if words[0] == done:
+            return
+        done = ""  # of one that fails nobody knows what it did
         # "$@" and not text pasted into the line: what the command is told is never taken for the shell's own
         argv = ("/bin/sh", "-c", f'{command} "$@"', "healthd", *words)
         await run(argv, variables(event), document(event), TIMEOUT)
+        done = words[0]
 
     return deliver
 
@@ -66,7 +74,13 @@ class FallbackCommands:
         self._at_stop = frozenset(service.name for service in config.services if service.fallback_command_at_stop)
         for known in self._couriers.keys() - wanted.keys():
             self._retire(self._couriers[known])
-        self._couriers = {which: self._couriers.get(which) or _courier(service) for which, service in wanted.items()}
+        there = {(service.name, str(service.key)) for service in config.services}
+        self._down = {name: event for name, event in self._down.items() if (name, event.virtual) in there}
+        before, self._couriers = self._couriers, {}
+        for which, service in wanted.items():
+            self._couriers[which] = before.get(which) or _courier(service)
+            if which not in before and service.name in self._down:
+                self._couriers[which].event(self._down[service.name])
 
     def event(self, event: Event) -> None:
         """Take what happened to a service, or that the daemon stops."""
@@ -97,7 +111,8 @@ class FallbackCommands:
         """Run what waits."""
         for task in self._retiring:
             task.cancel()
-        await asyncio.gather(*(courier.close(grace) for courier in self._couriers.values()))
+        closing = (courier.close(grace) for courier in self._couriers.values())
+        await asyncio.gather(*closing, *self._retiring, return_exceptions=True)
 
     def _retire(self, courier: Courier) -> None:
         task = asyncio.get_running_loop().create_task(courier.close(TIMEOUT))
@@ -108,4 +123,4 @@ class FallbackCommands:
 def _courier(service: ServiceConfig) -> Courier:
     assert service.fallback_command is not None
     name = f"fallback command of {service.name}"
-    return Courier(name, delivery(service.fallback_command, service.key), retries=Retries(0))
+    return Courier(name, delivery(service.fallback_command, service.key), retries=Retries(0), room=1)

@@ -69,6 +69,51 @@ async def test_a_reload_changes_the_command(tmp_path):
     assert (tmp_path / "log").read_text() == "two\n"
 
 
+async def test_quick_flaps_are_run_as_far_as_they_still_matter_and_never_the_same_twice(tmp_path):
+    """While the command is busy with one, only where things stand counts; ldirectord never repeats a word either."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    hook = FallbackCommands()
+    hook.configure(having(f"f() {{ echo $1 >>{log}; until test -e {gate}; do sleep 0.02; done; }}; f"))
+    hook.event(DOWN)
+    await until(log.exists)
+    for event in (UP, DOWN) * 20:
+        hook.event(event)
+    gate.touch()
+    await until(lambda: hook.stats().queued == 0)
+    hook.event(UP)
+    await until(lambda: log.read_text().count("\n") == 2)
+    for event in (DOWN, UP) * 20:
+        hook.event(event)
+    await hook.close(30)
+    assert log.read_text() == "start\nstop\n"
+
+
+async def test_a_start_that_failed_is_run_again_when_its_turn_comes(tmp_path):
+    log = tmp_path / "log"
+    hook = FallbackCommands()
+    hook.configure(having(f"f() {{ echo $1 >>{log}; exit 1; }}; f"))
+    for number in (1, 2):
+        hook.event(DOWN)
+        await until(lambda number=number: hook.stats().failed == number)
+    await hook.close(30)
+    assert log.read_text() == "start\nstart\n"
+
+
+async def test_a_command_that_comes_while_its_service_is_without_servers_is_started(tmp_path):
+    log = tmp_path / "log"
+    hook = FallbackCommands()
+    hook.configure(having(None))
+    hook.event(DOWN)
+    hook.configure(having(f"f() {{ echo one $1 >>{log}; }}; f"))
+    hook.configure(having(f"f() {{ echo one $1 >>{log}; }}; f", title="another"))
+    await until(log.exists)
+    hook.configure(Config())
+    hook.configure(having(f"f() {{ echo two $1 >>{log}; }}; f"))
+    hook.event(UP)
+    await hook.close(30)
+    assert log.read_text() == "one start\ntwo stop\n"
+
+
 async def test_at_the_stop_it_is_run_where_that_is_asked_for_and_its_start_was(tmp_path):
     for asked, before, said in (
         (True, [DOWN], "start\nstop\n"),
