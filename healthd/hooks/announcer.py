@@ -29,7 +29,7 @@ class Configurable(Protocol):
 
 
 class Announcer:
-    """All hooks. always: those that stay for good, such as the log. make: builds one that is configured."""
+    """All hooks. always: those that stay for good, the log first. make: builds one that is configured."""
 
     def __init__(self, always: Sequence[Hook] = (), make: Callable[[ExecHook], Hook] = exec_hook) -> None:
         self._always = tuple(always)
@@ -60,15 +60,10 @@ class Announcer:
         return tuple(hook.stats() for hook in self._hooks())
 
     async def close(self, grace: float) -> None:
-        """Let all hooks deliver what waits, together at most `grace` seconds. The ones that stay for good end last."""
-        closing = [hook.close(grace) for hook in self._configured.values()]
-        ended = await asyncio.gather(*closing, return_exceptions=True)
-        for hook, error in zip(self._configured.values(), ended, strict=True):
-            if isinstance(error, BaseException):
-                logger.error("hook %s did not close", hook.name, exc_info=error)
+        """Let all hooks deliver what waits, together at most `grace` seconds. The log ends after the others."""
+        await _close((*self._always[1:], *self._configured.values()), grace)
         await self._end_retired()
-        for hook in self._always:
-            await hook.close(grace)
+        await _close(self._always[:1], grace)
 
     def _hooks(self) -> tuple[Hook, ...]:
         return (*self._always, *self._configured.values())
@@ -83,3 +78,11 @@ class Announcer:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
+
+
+async def _close(hooks: Sequence[Hook], grace: float) -> None:
+    """Side by side; what goes wrong in one is told."""
+    ended = await asyncio.gather(*(hook.close(grace) for hook in hooks), return_exceptions=True)
+    for hook, error in zip(hooks, ended, strict=True):
+        if isinstance(error, BaseException):
+            logger.error("hook %s did not close", hook.name, exc_info=error)

@@ -93,21 +93,19 @@ class Courier:
     async def close(self, grace: float) -> None:
         """Try each waiting event once more within `grace` seconds; what is left then is dropped and counted."""
         self._closing.set()
-        task = self._task
+        left_before, task = self._left, self._task
         if task is not None:
             try:
                 await asyncio.wait({task}, timeout=grace)
             finally:
                 task.cancel()
                 await asyncio.wait({task})
-        self._leave()
-
-    def _leave(self) -> None:
-        if self._outbox:
-            self._left += len(self._outbox)
-            logger.warning("hook %s: %d events are left undelivered", self.name, len(self._outbox))
         while self._outbox:
             self._outbox.take()
+            self._left += 1
+        left = self._left - left_before
+        if left:
+            logger.warning("hook %s: %d event%s left undelivered", self.name, left, " is" if left == 1 else "s are")
 
     async def _run(self) -> None:
         try:

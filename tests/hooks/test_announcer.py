@@ -109,6 +109,26 @@ async def test_a_changed_hook_is_a_new_hook():
     await announcer.close(30)
 
 
+async def test_hooks_close_side_by_side_and_the_log_last():
+    """What hangs in one of them costs the others nothing, and all of them together no more than one."""
+    meeting = asyncio.Barrier(3)
+    log = Recorder("log")
+
+    class Waiting(Recorder):
+        async def close(self, grace):
+            async with asyncio.timeout(20):
+                await meeting.wait()
+            assert log.closed == 0
+            await super().close(grace)
+
+    hooks = [Waiting(name) for name in ("commands", "mail", "program")]
+    announcer = Announcer([log, *hooks[:2]], lambda settings: hooks[2])
+    announcer.apply(having(ExecHook(("program",))))
+    await announcer.close(30)
+
+    assert [hook.closed for hook in (log, *hooks)] == [1, 1, 1, 1]
+
+
 async def test_close_does_not_wait_for_hooks_that_a_reload_took_away():
     reached = asyncio.Event()
 

@@ -158,7 +158,16 @@ async def test_close_counts_and_tells_what_was_left(caplog):
 
     assert courier.stats().dropped == 6
     assert courier.stats().queued == 0
-    assert "hook test: 4 events are left undelivered" in caplog.messages
+    assert "hook test: 5 events are left undelivered" in caplog.messages
+
+
+async def test_close_tells_of_what_was_just_being_delivered(caplog):
+    courier = Courier("test", Receiver(gate=asyncio.Event()).deliver)
+    courier.event(server(1))
+    await until(lambda: courier.stats().queued == 0)
+    await courier.close(0.01)
+
+    assert "hook test: 1 event is left undelivered" in caplog.messages
 
 
 async def test_a_courier_without_events_closes_at_once():
