@@ -82,7 +82,7 @@ class Director:
         self._inbox: dict[int, deque[Observation]] = {}
         self._wake = asyncio.Event()
         self._requests: list[tuple[Config, asyncio.Future[None]]] = []
-        self._wishes: Mapping[ServerRef, Wish] | None = None
+        self._wishes: dict[str, Mapping[ServerRef, Wish]] = {}
         self._dirty: set[ServiceKey] = set()
         self._departing: set[ServiceKey] = set()
         self._unread: set[ServiceKey] = set()
@@ -104,9 +104,9 @@ class Director:
         self._wake.set()
         await taken
 
-    def wish(self, wishes: Mapping[ServerRef, Wish]) -> None:
-        """Replace all that is wanted of servers besides the configuration."""
-        self._wishes = wishes
+    def wish(self, source: str, wishes: Mapping[ServerRef, Wish]) -> None:
+        """Replace all that one source wants of servers besides the configuration."""
+        self._wishes[source] = wishes
         self._wake.set()
 
     def observed(self, batch: Sequence[Observation]) -> None:
@@ -191,9 +191,9 @@ class Director:
     # --- configuration -----------------------------------------------------------------------------------------
 
     def _take_wishes(self) -> None:
-        wishes, self._wishes = self._wishes, None
-        if wishes is not None:
-            self._dirty |= self.roster.wish(wishes)
+        news, self._wishes = self._wishes, {}
+        for source, wishes in news.items():
+            self._dirty |= self.roster.wish(source, wishes)
 
     async def _take_requests(self) -> list[asyncio.Future[None]]:
         requests, self._requests = self._requests, []
@@ -238,7 +238,8 @@ class Director:
 
     def _adopted(self, ref: ServerRef, plan: CheckPlan) -> Health:
         service, real = self.roster.services[ref[0]], self.roster.reals[ref]
-        return adopted(service, real, plan, self.ledger.row(*ref), self._clock())
+        row, wish = self.ledger.row(*ref), self.roster.wish_for(ref)
+        return adopted(service.on_failure, real, wish, plan, row, self._clock())
 
     def _fold(self) -> None:
         inbox, self._inbox = self._inbox, {}

@@ -87,7 +87,8 @@ def server_admin(
 ) -> Event:
     """What is wanted of a server changed: in the configuration, for it or its whole service, or by somebody else."""
     why = f" ({wish.why})" if wish.why else ""
-    what = f"{label(real)} is now {wish.admin.value}{why}, {weight_text(row)}"
+    ordered = "" if wish.weight is None else f", weight {wish.weight} is ordered"
+    what = f"{label(real)} is now {wish.admin.value}{ordered}{why}, {weight_text(row)}"
     return _event(
         Kind.SERVER_ADMIN,
         at,

@@ -16,7 +16,7 @@ full weight. Nothing is remembered: whether the fallback is in is derived, every
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -33,6 +33,8 @@ class Because(Enum):
     UNKNOWN = "unknown"
     DRAINED = "drained"
     MAINTENANCE = "maintenance"
+    REMOVED = "removed"
+    REWEIGHTED = "reweighted"
     REFUSED = "refused"
     EDITED = "edited"
 
@@ -42,21 +44,24 @@ class ServerState:
     """What policy needs to know of one server.
 
     phase: of all its checks together. asked: weight that its checks ask for, None for the configured one.
-    refused: the table would not take its row, so nobody can be sent to it.
+    ordered: weight that an operator ordered, before either. refused: the table would not take its row, so nobody can
+    be sent to it.
     """
 
     phase: Phase = Phase.UNKNOWN
     asked: int | None = None
     admin: Admin = Admin.ENABLED
     refused: bool = False
+    ordered: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants of a server besides the configuration, and why, for people."""
+    """What somebody wants of a server besides the configuration, and why, for people. weight: None for any."""
 
     admin: Admin
     why: str
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,21 @@ class Context:
 
 
 def admin_of(service: Admin, server: Admin) -> Admin:
-    """The stronger of two wishes: maintenance over drained over enabled."""
-    strongest_first = (Admin.MAINTENANCE, Admin.DRAINED, Admin.ENABLED)
-    return min(service, server, key=strongest_first.index)
+    """The stronger of two wishes: removed over maintenance over drained over enabled."""
+    return min(service, server, key=STRONGEST_FIRST.index)
 
 
+def combined(wishes: Iterable[Wish]) -> Wish:
+    """All that is wished of a server (one wish at least), as one: the strongest with its why, and the first weight."""
+    listed = tuple(wishes)
+    strongest = min(listed, key=lambda wish: STRONGEST_FIRST.index(wish.admin))
+    weighing = next((wish for wish in listed if wish.weight is not None), None)
+    if strongest.admin is Admin.ENABLED:
+        strongest = weighing or strongest
+    return replace(strongest, weight=weighing.weight if weighing else None)
+
+
+STRONGEST_FIRST = (Admin.REMOVED, Admin.MAINTENANCE, Admin.DRAINED, Admin.ENABLED)
 UNTROUBLED = ServerState(Phase.UP)
 
 
@@ -88,23 +103,29 @@ def reasons(state: ServerState) -> frozenset[Because]:
         found.add(Because.DRAINED)
     if state.admin is Admin.MAINTENANCE:
         found.add(Because.MAINTENANCE)
+    if state.admin is Admin.REMOVED:
+        found.add(Because.REMOVED)
+    if state.ordered is not None:
+        found.add(Because.REWEIGHTED)
     if state.refused:
         found.add(Because.REFUSED)
     return frozenset(found)
 
 
-def adopted(config: ServiceConfig, real: RealServer, check: CheckPlan, row: DestSpec | None, now: float) -> Health:
-    """Health of a server by one check to begin with, from the row it has.
+def adopted(
+    on_failure: OnFailure, real: RealServer, wish: Wish, check: CheckPlan, row: DestSpec | None, now: float
+) -> Health:
+    """Health of a server by one check to begin with, from the row it has. wish: all that is wanted of it.
 
     Weight 0 says DOWN only where nothing but a failure can have made it so. Where failed servers are removed, or where
-    this one has weight 0 though healthy (drained, configured, asked for by a check), it says nothing.
+    this one has weight 0 though healthy (drained, configured, ordered, asked for by a check), it says nothing.
     """
     asks = bool(getattr(check.check, "asks_weight", False))
     if row is None or row.weight > 0:
         health = adopt(row.weight if row else None, now)
         return replace(health, weight=row.weight) if row and asks else health
-    drained = admin_of(config.admin, real.admin) is Admin.DRAINED
-    ambiguous = asks or drained or real.spec.weight == 0 or config.on_failure is OnFailure.REMOVE
+    meant = wish.admin is Admin.DRAINED or 0 in (real.spec.weight, wish.weight)
+    ambiguous = asks or meant or on_failure is OnFailure.REMOVE
     return adopt(None if ambiguous else 0, now)
 
 
@@ -113,14 +134,21 @@ def wanted_row(spec: DestSpec, state: ServerState, on_failure: OnFailure, have: 
     if state == UNTROUBLED:
         return spec
     because = reasons(state)
+    if Because.REMOVED in because:
+        return None
     if because & {Because.FAILED, Because.MAINTENANCE}:
         return None if on_failure is OnFailure.REMOVE else replace(spec, weight=0)
-    row: DestSpec | None = spec
-    if Because.UNKNOWN in because:
-        row = have
-    elif state.asked is not None:
-        row = replace(spec, weight=min(state.asked, MAX_WEIGHT))
-    return replace(row, weight=0) if row and Because.DRAINED in because else row
+    weight = 0 if Because.DRAINED in because else full_weight(spec, state)
+    if Because.UNKNOWN not in because:
+        return replace(spec, weight=weight)
+    lowered = state.ordered is not None or Because.DRAINED in because
+    return replace(have, weight=min(have.weight, weight)) if have and lowered else have
+
+
+def full_weight(spec: DestSpec, state: ServerState) -> int:
+    """The weight of a server that nothing ails: an operator's, or its checks', or the configured one."""
+    weights = (state.ordered, state.asked, spec.weight)
+    return min(next(weight for weight in weights if weight is not None), MAX_WEIGHT)
 
 
 def wanted_rows(
@@ -143,7 +171,15 @@ def usable(rows: Mapping[DestKey, DestSpec], states: Mapping[DestKey, ServerStat
 
 def only(because: Because, reals: tuple[RealServer, ...], states: Mapping[DestKey, ServerState]) -> bool:
     """True while there is a server that nothing but this keeps from being usable."""
-    return any(reasons(states[real.key]) == {because} and real.spec.weight > 0 for real in reals)
+    return any(
+        reasons(states[real.key]) - {Because.REWEIGHTED} == {because} and _could(real, states[real.key])
+        for real in reals
+    )
+
+
+def _could(real: RealServer, state: ServerState) -> bool:
+    """Whether the server would get a weight if it were up; what its checks ask for may be another by then."""
+    return (real.spec.weight if state.ordered is None else state.ordered) > 0
 
 
 def wanted_service(config: ServiceConfig, states: Mapping[DestKey, ServerState], context: Context) -> Service | None:

@@ -8,7 +8,8 @@ leaves (`drift`) is in `left`, and what would be done to it is not in the plan.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from healthd.config.schema import Config, Drift, RealServer, ServiceConfig
 from healthd.health import Phase, combine
@@ -16,7 +17,9 @@ from healthd.ipvs.base import Snapshot
 from healthd.model import DestKey, DestSpec, Service, ServiceKey
 from healthd.ops import AddService, DelService, Op, RowOp, SetService
 from healthd.plan import plan, plan_globals
-from healthd.policy import Context, ServerState, admin_of, adopted, wanted_service
+from healthd.policy import Context, ServerState, Wish, admin_of, adopted, combined, wanted_service
+
+NOTHING_WISHED: Mapping[tuple[ServiceKey, DestKey], Wish] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,22 @@ class Preview:
     left: tuple[RowOp, ...] = ()
 
 
-def preview(config: Config, found: Snapshot, known: Known) -> Preview:
+def preview(
+    config: Config, found: Snapshot, known: Known, wishes: Mapping[tuple[ServiceKey, DestKey], Wish] = NOTHING_WISHED
+) -> Preview:
     """The exact difference between what is wanted and what was found.
 
-    found: the services of the configuration, and those that the daemon keeps and is to give up.
+    found: the services of the configuration, and those that the daemon keeps and is to give up. wishes: what is wanted
+    of servers besides the configuration.
     """
     wanted: dict[ServiceKey, Service | None] = dict.fromkeys(departing(config, found.services, known))
     waiting: list[tuple[str, DestKey]] = []
     for service in config.services:
         rows = found.services[service.key].dests if service.key in found.services else {}
-        states = {real.key: _state(service, real, rows, known) for real in service.reals}
+        states = {
+            real.key: _state(service, real, rows.get(real.key), known, wishes.get((service.key, real.key)))
+            for real in service.reals
+        }
         wanted[service.key] = wanted_service(service, states, Context(rows))
         waiting += [(service.name, key) for key, state in states.items() if state.phase is Phase.UNKNOWN]
     settings = config.settings.table
@@ -74,13 +83,16 @@ def _row(op: RowOp) -> tuple[str, str]:
     return str(op.service), dest
 
 
-def _state(service: ServiceConfig, real: RealServer, rows: Mapping[DestKey, DestSpec], known: Known) -> ServerState:
+def _state(
+    service: ServiceConfig, real: RealServer, row: DestSpec | None, known: Known, wish: Wish | None
+) -> ServerState:
     """As the director would have it: a server that is known keeps its phase, others begin as their rows say."""
-    admin = admin_of(service.admin, real.admin)
+    declared = Wish(admin_of(service.admin, real.admin), "")
+    wish = combined([declared, wish]) if wish else declared
     told = known.servers.get((str(service.key), str(real.key)))
     if told is not None and real.checks:
         asks = any(getattr(check.check, "asks_weight", False) for check in real.checks)
-        return ServerState(told.phase, told.asked if asks else None, admin, told.refused)
-    healths = [adopted(service, real, check, rows.get(real.key), 0.0) for check in real.checks]
+        return replace(told, asked=told.asked if asks else None, admin=wish.admin, ordered=wish.weight)
+    healths = [adopted(service.on_failure, real, wish, check, row, 0.0) for check in real.checks]
     asked = min((health.weight for health in healths if health.weight is not None), default=None)
-    return ServerState(combine(health.phase for health in healths), asked, admin)
+    return ServerState(combine(health.phase for health in healths), asked, wish.admin, ordered=wish.weight)

@@ -15,11 +15,14 @@ from healthd.config.schema import Admin, CheckPlan, RealServer, ServiceConfig
 from healthd.health import Health, Phase, combine
 from healthd.model import Address, ServiceKey
 from healthd.narrate import Transition
-from healthd.policy import ServerState, Wish, admin_of
+from healthd.policy import ServerState, Wish, admin_of, combined
 from healthd.prober.base import Observation
 
 UNSURE_AFTER = 3
 """Inconclusive verdicts in a row after which people are told; one alone may be a short stall of ours."""
+
+
+Asked = tuple[Admin, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class Folded:
 class Roster:
     """All declared servers. transitions: changes not told yet. unsure: inconclusive verdicts in a row, by watch.
 
-    admin_told: what people were last told that the operator wants of each server. admin_news: where that has changed.
-    wishes: what is wanted of servers besides the configuration; they may be of servers that are not declared.
+    admin_told: what people were last told that is wanted of each server. admin_news: where that has changed.
+    wishes: what is wanted of servers besides the configuration, by who says so; also of servers not declared.
     """
 
     services: dict[ServiceKey, ServiceConfig] = field(default_factory=dict)
@@ -63,9 +66,9 @@ class Roster:
     evidence: dict[int, Observation] = field(default_factory=dict)
     unsure: dict[int, int] = field(default_factory=dict)
     transitions: dict[ServerRef, Transition] = field(default_factory=dict)
-    admin_told: dict[ServerRef, Admin] = field(default_factory=dict)
+    admin_told: dict[ServerRef, Asked] = field(default_factory=dict)
     admin_news: set[ServerRef] = field(default_factory=set)
-    wishes: Mapping[ServerRef, Wish] = field(default_factory=dict)
+    wishes: dict[str, Mapping[ServerRef, Wish]] = field(default_factory=dict)
     _states: dict[ServerRef, ServerState] = field(default_factory=dict)
 
     def replace(self, services: Iterable[ServiceConfig], adopted: Callable[[ServerRef, CheckPlan], Health]) -> None:
@@ -95,26 +98,35 @@ class Roster:
         self.evidence = {watch: seen for watch, seen in self.evidence.items() if watch in self.healths}
         self.unsure = {watch: count for watch, count in self.unsure.items() if watch in self.healths}
         self.transitions = {ref: change for ref, change in self.transitions.items() if ref in self.reals}
-        self.admin_told = {ref: self.admin_told.get(ref, self.admin(ref)) for ref in self.reals}
-        self.admin_news = {ref for ref, told in self.admin_told.items() if told is not self.admin(ref)}
+        self.admin_told = {ref: self.admin_told.get(ref) or self.admin_asked(ref) for ref in self.reals}
+        self.admin_news = {ref for ref, told in self.admin_told.items() if told != self.admin_asked(ref)}
 
     def admin(self, ref: ServerRef) -> Admin:
         """What the operator wants of a server."""
         return self.wish_for(ref).admin
 
-    def wish_for(self, ref: ServerRef) -> Wish:
-        """The same, and why; the configuration alone needs no reason."""
-        declared = Wish(admin_of(self.services[ref[0]].admin, self.reals[ref].admin), "")
-        wish = self.wishes.get(ref, declared)
-        return wish if admin_of(declared.admin, wish.admin) is not declared.admin else declared
+    def admin_asked(self, ref: ServerRef) -> Asked:
+        """The same with the weight that was ordered, as people are told of it."""
+        wish = self.wish_for(ref)
+        return wish.admin, wish.weight
 
-    def wish(self, wishes: Mapping[ServerRef, Wish]) -> set[ServiceKey]:
-        """Take all that is wanted of servers besides the configuration; the services for which that is news."""
-        before, self.wishes = self.wishes, dict(wishes)
+    def wish_for(self, ref: ServerRef) -> Wish:
+        """All that is wanted of a server, and why; the configuration alone needs no reason."""
+        declared = Wish(admin_of(self.services[ref[0]].admin, self.reals[ref].admin), "")
+        others = self.wishes_for(ref).values()
+        return combined([declared, *others]) if others else declared
+
+    def wishes_for(self, ref: ServerRef) -> dict[str, Wish]:
+        """What is wanted of a server besides the configuration, by who says so."""
+        return {source: wishes[ref] for source, wishes in self.wishes.items() if ref in wishes}
+
+    def wish(self, source: str, wishes: Mapping[ServerRef, Wish]) -> set[ServiceKey]:
+        """Take all that one source wants of servers; the services for which that is news."""
+        before, self.wishes[source] = self.wishes.get(source, {}), dict(wishes)
         changed = {ref for ref in before.keys() | wishes.keys() if before.get(ref) != wishes.get(ref)}
         for ref in changed & self.reals.keys():
             self._states.pop(ref, None)
-            if self.admin_told[ref] is self.admin(ref):
+            if self.admin_told[ref] == self.admin_asked(ref):
                 self.admin_news.discard(ref)
             else:
                 self.admin_news.add(ref)
@@ -124,7 +136,9 @@ class Roster:
         """What policy needs to know of a server, as far as it is known here; worked out anew only after a change."""
         state = self._states.get(ref)
         if state is None:
-            state = self._states[ref] = ServerState(self.phase(ref), self.asked(ref), self.admin(ref))
+            wish = self.wish_for(ref)
+            state = ServerState(self.phase(ref), self.asked(ref), wish.admin, ordered=wish.weight)
+            self._states[ref] = state
         return state
 
     def phase(self, ref: ServerRef) -> Phase:

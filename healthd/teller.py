@@ -190,7 +190,7 @@ class Teller:
         if not self._is_settled(ref, wanted):
             return
         self._roster.admin_news.discard(ref)
-        self._roster.admin_told[ref] = self._roster.admin(ref)
+        self._roster.admin_told[ref] = self._roster.admin_asked(ref)
         service, real, row = self._roster.services[ref[0]], self._roster.reals[ref], self._ledger.row(*ref)
         wish, phase = self._roster.wish_for(ref), self._roster.phase(ref)
         self._emit(narrate.server_admin(service, real, wish, phase, row, done, self._wall()))

@@ -20,7 +20,7 @@ from healthd.health import Thresholds
 from healthd.ipvs.base import ServiceCounters
 from healthd.ledger import Ledger
 from healthd.model import Connections, DestKey, DestSpec, ServiceKey
-from healthd.policy import Because, ServerState, reasons
+from healthd.policy import Because, ServerState, Wish, reasons
 from healthd.prober.base import Observation, Probe, Summary
 from healthd.roster import Roster
 
@@ -132,6 +132,7 @@ def describe_server(
         "phase": state.phase.value,
         "for": round(scene.now - scene.roster.since(ref), 3) if watches else None,
         "admin": state.admin.value,
+        "wishes": [_wish(source, wish) for source, wish in sorted(scene.roster.wishes_for(ref).items())],
         "reasons": sorted(reason.value for reason in _reasons(scene, ref)),
         "refused": scene.refused.get(ref),
         "configured_weight": real.spec.weight,
@@ -160,6 +161,10 @@ def describe_watch(scene: Scene, watch: int, probes: Mapping[int, Probe]) -> dic
         "fall": limits.fall,
         "last": _verdict(seen, scene.now) if seen else None,
     }
+
+
+def _wish(source: str, wish: Wish) -> dict[str, Any]:
+    return {"source": source, "admin": wish.admin.value, "weight": wish.weight, "why": wish.why}
 
 
 def _reasons(scene: Scene, ref: ServerRef) -> set[Because]:

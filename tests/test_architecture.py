@@ -82,6 +82,8 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
                 "healthd.view",
                 "healthd.maintenance",
                 "healthd.missing",
+                "healthd.overrides",
+                "healthd.state",
             ),
             ("healthd.watching",),
         ),

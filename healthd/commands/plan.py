@@ -13,7 +13,7 @@ from typing import Any
 from healthd.commands import exits
 from healthd.commands.arguments import add_config, add_socket, reading
 from healthd.commands.loading import load_or_tell
-from healthd.config.schema import Admin, Config
+from healthd.config.schema import Config
 from healthd.control import ControlError, ask
 from healthd.health import Phase
 from healthd.ipvs.base import IpvsTable, Snapshot, TableUnavailable
@@ -86,7 +86,7 @@ def known_from(document: dict[str, Any]) -> Known:
 
 def _state(real: dict[str, Any]) -> ServerState:
     refused = Because.REFUSED.value in real["reasons"]
-    return ServerState(Phase(real["phase"]), real["asked_weight"], Admin(real["admin"]), refused)
+    return ServerState(Phase(real["phase"]), real["asked_weight"], refused=refused)
 
 
 def as_text(shown: Preview) -> str:

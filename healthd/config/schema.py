@@ -23,11 +23,15 @@ class OnFailure(Enum):
 
 
 class Admin(Enum):
-    """What the operator wants of a server. DRAINED: weight 0, the row stays. MAINTENANCE: as if it had failed."""
+    """What the operator wants of a server. DRAINED: weight 0, the row stays. MAINTENANCE: as if it had failed.
+
+    REMOVED: no row, whatever becomes of failed servers.
+    """
 
     ENABLED = "enabled"
     DRAINED = "drained"
     MAINTENANCE = "maintenance"
+    REMOVED = "removed"
 
 
 class Drift(Enum):

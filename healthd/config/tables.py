@@ -184,7 +184,10 @@ class RealTable:
         whole(0, MAX_U32), "connections below which a server that reached `upper` takes new ones again", 0, shown="0"
     )
     admin: Admin = key(
-        members(Admin), "`drained`: weight 0; `maintenance`: as if it had failed", Admin.ENABLED, shown='"enabled"'
+        members(Admin),
+        "`drained`: weight 0; `maintenance`: as if it had failed; `removed`: no row",
+        Admin.ENABLED,
+        shown='"enabled"',
     )
     check: Given | None = key(
         tables("a table or an array of tables"),
@@ -262,7 +265,7 @@ class ServiceTable:
     fallback: FallbackTable | None = key(FALLBACK, "server that steps in when no other is usable; default: none")
     admin: Admin = key(
         members(Admin),
-        "`drained`: every server gets weight 0; `maintenance`: as if all had failed",
+        "`drained`: every server gets weight 0; `maintenance`: as if all had failed; `removed`: no rows",
         Admin.ENABLED,
         shown='"enabled"',
     )

@@ -92,18 +92,22 @@ def fields(event: Event) -> dict[str, object]:
     }
 
 
+def values(event: Event) -> dict[str, object]:
+    """The event as values of JSON: at (RFC 3339, UTC), message, then its fields."""
+    return {"at": rfc3339(event.at), "message": sentence(event), **fields(event)}
+
+
 def document(event: Event) -> bytes:
-    """The event as one JSON object in one line: at (RFC 3339, UTC), message, then its fields."""
-    head = {"at": rfc3339(event.at), "message": sentence(event)}
-    return json.dumps({**head, **fields(event)}).encode() + b"\n"
+    """The event as one JSON object in one line."""
+    return json.dumps(values(event)).encode() + b"\n"
 
 
 def variables(event: Event) -> dict[str, str]:
     """The event as HEALTHD_* variables: all of them, empty where there is nothing; one printable line each."""
-    values = {"at": rfc3339(event.at), "message": sentence(event), **fields(event)}
-    values["effect"] = "; ".join(event.effect)
-    values["weight"] = "" if event.weight is None else event.weight
-    return {f"HEALTHD_{key.upper()}": _value(str(value)) for key, value in values.items()}
+    told = values(event)
+    told["effect"] = "; ".join(event.effect)
+    told["weight"] = "" if event.weight is None else event.weight
+    return {f"HEALTHD_{key.upper()}": _value(str(value)) for key, value in told.items()}
 
 
 def _value(text: str) -> str:

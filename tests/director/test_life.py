@@ -22,11 +22,12 @@ from healthd.assignment import ServerRef
 from healthd.check import Verdict
 from healthd.config.schema import Admin, Config, Drift, OnFailure, RealServer, ServiceConfig
 from healthd.events import Event, Kind
-from healthd.health import Phase, Thresholds
+from healthd.health import Phase
 from healthd.ipvs.base import TableUnavailable
 from healthd.model import DestKey, Service, ServiceKey
-from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest, SetService
-from healthd.policy import admin_of
+from healthd.ops import AddDest, AddService, DelService
+from healthd.policy import Wish, admin_of
+from tests.director.lives import NAMES, dests, edits, keys, service_lists, wish_lists
 from tests.director.scenario import Scenario
 from tests.director.watched import WatchedTable
 from tests.support.builders import (
@@ -34,27 +35,18 @@ from tests.support.builders import (
     FAIL,
     MAIL,
     PASS,
-    SORRY,
-    STICKY,
-    STRANGER,
     UNSURE,
     WLC,
     WWW,
     A,
-    B,
-    C,
     asks,
-    check,
     config,
     listed,
-    real,
     row,
-    service,
     weights,
 )
 
 FOREIGN = DNS
-NAMES = {WWW: "www", MAIL: "mail"}
 LONG = 61.0
 """Seconds after which every back-off is over and every resync is due."""
 
@@ -79,18 +71,27 @@ def asks_weight(server: RealServer) -> bool:
     return any(each.check.asks_weight for each in server.checks)  # type: ignore[union-attr]
 
 
-def expected(declared: ServiceConfig, truth: dict[ServerRef, Condition]) -> dict[DestKey, int]:
+NO_WISH = Wish(Admin.ENABLED, "")
+
+
+def expected(
+    declared: ServiceConfig, truth: dict[ServerRef, Condition], wishes: dict[ServerRef, Wish]
+) -> dict[DestKey, int]:
     """An independent oracle: the weights a service should have once everything is known."""
     rows = {}
     for server in declared.reals:
-        condition = truth[declared.key, server.key]
-        admin = admin_of(declared.admin, server.admin)
-        if not condition.up or admin is Admin.MAINTENANCE:
+        condition, wish = truth[declared.key, server.key], wishes.get((declared.key, server.key), NO_WISH)
+        admins = {declared.admin, server.admin, wish.admin}
+        if Admin.REMOVED in admins:
+            continue
+        if not condition.up or Admin.MAINTENANCE in admins:
             if declared.on_failure is OnFailure.QUIESCE:
                 rows[server.key] = 0
+        elif Admin.DRAINED in admins:
+            rows[server.key] = 0
         else:
-            full = server.spec.weight if condition.weight is None else condition.weight
-            rows[server.key] = full if admin is Admin.ENABLED else 0
+            weights_ = (wish.weight, condition.weight, server.spec.weight)
+            rows[server.key] = next(weight for weight in weights_ if weight is not None)
     if declared.fallback and not any(rows.values()):
         rows[declared.fallback.key] = declared.fallback.spec.weight
     return rows
@@ -98,48 +99,6 @@ def expected(declared: ServiceConfig, truth: dict[ServerRef, Condition]) -> dict
 
 def usable(found: Service | None) -> bool:
     return found is not None and any(spec.weight for spec in found.dests.values())
-
-
-@st.composite
-def servers(draw: st.DrawFn, key: DestKey) -> RealServer:
-    limits = Thresholds(draw(st.integers(1, 2)), draw(st.integers(1, 2)))
-    words = draw(st.sampled_from([("one",), ("two",), ("one", "two")]))
-    asking = draw(st.booleans()) and len(words) == 1
-    checks = [check(key, limits, word=word, asks_weight=asking) for word in words]
-    admin = draw(st.sampled_from([Admin.ENABLED, Admin.ENABLED, Admin.DRAINED, Admin.MAINTENANCE]))
-    return real(key, draw(st.integers(0, 3)), *checks, admin=admin)
-
-
-@st.composite
-def services(draw: st.DrawFn, key: ServiceKey) -> ServiceConfig:
-    keys = draw(st.lists(st.sampled_from([A, B, C]), unique=True, max_size=3))
-    return service(
-        *[draw(servers(each)) for each in sorted(keys, key=lambda k: k.rank)],
-        key=key,
-        name=NAMES[key],
-        spec=draw(st.sampled_from([WLC, STICKY])),
-        on_failure=draw(st.sampled_from(OnFailure)),
-        fallback=draw(st.booleans()),
-        admin=draw(st.sampled_from([Admin.ENABLED, Admin.ENABLED, Admin.ENABLED, Admin.DRAINED])),
-    )
-
-
-def service_lists() -> st.SearchStrategy[list[ServiceConfig]]:
-    return st.sampled_from([[WWW], [WWW, MAIL], [MAIL], []]).flatmap(
-        lambda keys: st.tuples(*[services(key) for key in keys]).map(list)
-    )
-
-
-dests = st.sampled_from([A, B, C, SORRY, STRANGER])
-keys = st.sampled_from([WWW, MAIL])
-edits = st.one_of(
-    st.builds(lambda k, d, w: AddDest(k, d, row(w)), keys, dests, st.integers(0, 4)),
-    st.builds(lambda k, d, w: SetDest(k, d, row(w)), keys, dests, st.integers(0, 4)),
-    st.builds(DelDest, keys, dests),
-    st.builds(DelService, keys),
-    st.builds(AddService, keys, st.sampled_from([WLC, STICKY])),
-    st.builds(SetService, keys, st.sampled_from([WLC, STICKY])),
-)
 
 
 class Life(RuleBasedStateMachine):
@@ -153,6 +112,7 @@ class Life(RuleBasedStateMachine):
         self.scenario = Scenario(self.table)
         self.truth: dict[ServerRef, Condition] = {}
         self.config = Config()
+        self.wishes: dict[ServerRef, Wish] = {}
         self.told: dict[tuple[str, str], Event] = {}
 
     def run(self, work: Awaitable[None]) -> None:
@@ -197,6 +157,13 @@ class Life(RuleBasedStateMachine):
     def turn(self, later: float) -> None:
         """Time goes by."""
         self.run(self._under_watch(self.scenario.turn(later)))
+
+    @rule(wishes=wish_lists)
+    def wish(self, wishes: dict[ServerRef, Wish]) -> None:
+        """Operators want something else of servers."""
+        self.wishes = wishes
+        self.scenario.director.wish("operators", wishes)
+        self.run(self._under_watch(self.scenario.turn()))
 
     @rule(listed_=service_lists())
     def reload(self, listed_: list[ServiceConfig]) -> None:
@@ -292,9 +259,10 @@ class Life(RuleBasedStateMachine):
         if declared.fallback:
             return (key, declared.fallback.key) in self.table.refusing
         roster, keys = self.scenario.director.roster, {server.key for server in declared.reals}
+        wishes = {server.key: self.wishes.get((key, server.key), NO_WISH) for server in declared.reals}
         hopeful = any(
-            admin_of(declared.admin, server.admin) is Admin.ENABLED
-            and server.spec.weight
+            admin_of(admin_of(declared.admin, server.admin), wishes[server.key].admin) is Admin.ENABLED
+            and (server.spec.weight if wishes[server.key].weight is None else wishes[server.key].weight)
             and roster.phase((key, server.key)) is Phase.UNKNOWN
             for server in declared.reals
         )
@@ -317,6 +285,7 @@ class Life(RuleBasedStateMachine):
 
     def _restart(self) -> None:
         self.scenario = Scenario(self.table, self.scenario.now + 1)
+        self.scenario.director.wish("operators", self.wishes)
         self.told = {}
 
     def _listen(self) -> None:
@@ -361,7 +330,7 @@ class Life(RuleBasedStateMachine):
             if self.drift is Drift.REPAIR:
                 assert found is not None
                 assert found.spec == declared.spec
-                assert weights(found) == expected(declared, self.truth)
+                assert weights(found) == expected(declared, self.truth, self.wishes)
             self._check_told(declared, found)
         for key in NAMES.keys() - {each.key for each in self.config.services}:
             assert key not in self.scenario.director.wanted, "a service that went is still kept"

@@ -11,8 +11,10 @@ from healthd.policy import (
     Because,
     Context,
     ServerState,
+    Wish,
     admin_of,
     adopted,
+    combined,
     reasons,
     wanted_row,
     wanted_service,
@@ -69,6 +71,18 @@ def wanted(
         (ServerState(Phase.DOWN, asked=3), QUIESCE, 3, 0),
         (ServerState(Phase.UP, asked=3, admin=Admin.DRAINED), QUIESCE, 3, 0),
         (REFUSED, QUIESCE, None, 10),
+        (ServerState(Phase.UP, admin=Admin.REMOVED), QUIESCE, 10, None),
+        (ServerState(Phase.DOWN, admin=Admin.REMOVED), QUIESCE, 0, None),
+        (ServerState(Phase.UNKNOWN, admin=Admin.REMOVED), QUIESCE, 7, None),
+        (ServerState(Phase.UP, ordered=4), QUIESCE, 10, 4),
+        (ServerState(Phase.UP, ordered=0), REMOVE, 10, 0),
+        (ServerState(Phase.UP, asked=3, ordered=20), QUIESCE, 3, 20),
+        (ServerState(Phase.DOWN, ordered=4), QUIESCE, 4, 0),
+        (ServerState(Phase.DOWN, ordered=4), REMOVE, 4, None),
+        (ServerState(Phase.UP, admin=Admin.DRAINED, ordered=4), QUIESCE, 4, 0),
+        (ServerState(Phase.UNKNOWN, ordered=4), QUIESCE, 10, 4),
+        (ServerState(Phase.UNKNOWN, ordered=4), QUIESCE, 0, 0),
+        (ServerState(Phase.UNKNOWN, ordered=4), QUIESCE, None, None),
     ],
 )
 def test_the_row_of_a_server(state, on_failure, have, expected):
@@ -86,6 +100,7 @@ def test_reasons_are_a_set():
     assert reasons(state) == {Because.FAILED, Because.DRAINED, Because.REFUSED}
     assert reasons(UP) == frozenset()
     assert reasons(MAINTAINED) == {Because.MAINTENANCE}
+    assert reasons(ServerState(Phase.UP, admin=Admin.REMOVED, ordered=3)) == {Because.REMOVED, Because.REWEIGHTED}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +114,23 @@ def test_reasons_are_a_set():
 )
 def test_the_stronger_wish_of_service_and_server_counts(of_service, of_server, together):
     assert admin_of(of_service, of_server) is together
+
+
+@pytest.mark.parametrize(
+    ("wishes", "together"),
+    [
+        ([Wish(Admin.ENABLED, "")], Wish(Admin.ENABLED, "")),
+        ([Wish(Admin.ENABLED, ""), Wish(Admin.DRAINED, "amy")], Wish(Admin.DRAINED, "amy")),
+        ([Wish(Admin.REMOVED, "bob"), Wish(Admin.MAINTENANCE, "file")], Wish(Admin.REMOVED, "bob")),
+        (
+            [Wish(Admin.ENABLED, ""), Wish(Admin.ENABLED, "amy", 3), Wish(Admin.ENABLED, "bob", 4)],
+            Wish(Admin.ENABLED, "amy", 3),
+        ),
+        ([Wish(Admin.ENABLED, "amy", 3), Wish(Admin.DRAINED, "bob")], Wish(Admin.DRAINED, "bob", 3)),
+    ],
+)
+def test_the_strongest_of_all_wishes_counts_and_the_first_weight(wishes, together):
+    assert combined(wishes) == together
 
 
 # --- beginning --------------------------------------------------------------------------------------------------
@@ -121,12 +153,20 @@ def test_the_stronger_wish_of_service_and_server_counts(of_service, of_server, t
 def test_weight_0_says_down_only_where_nothing_but_a_failure_explains_it(have, on_failure, server, phase):
     config = service(server, on_failure=on_failure)
     found = None if have is None else row(have)
-    assert adopted(config, server, server.checks[0], found, 5.0) == Health(phase, since=5.0)
+    wish = Wish(server.admin, "")
+    assert adopted(config.on_failure, server, wish, server.checks[0], found, 5.0) == Health(phase, since=5.0)
+
+
+@pytest.mark.parametrize("wish", [Wish(Admin.ENABLED, "", 0), Wish(Admin.DRAINED, "")])
+def test_weight_0_that_an_operator_wanted_says_nothing_of_a_server(wish):
+    server = real(A)
+    assert adopted(QUIESCE, server, wish, server.checks[0], row(0), 5.0) == Health(Phase.UNKNOWN, since=5.0)
 
 
 def test_the_weight_that_a_check_had_asked_for_is_adopted_with_the_row():
     server = real(A, 10, check(A, FAST, asks_weight=True))
-    assert adopted(service(server), server, server.checks[0], row(3), 5.0) == Health(Phase.UP, since=5.0, weight=3)
+    wish = Wish(Admin.ENABLED, "")
+    assert adopted(QUIESCE, server, wish, server.checks[0], row(3), 5.0) == Health(Phase.UP, since=5.0, weight=3)
 
 
 # --- fallback ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from healthd.config.schema import Admin, Config, Drift, OnFailure, ServiceConfig
 from healthd.ipvs.memory import MemoryTable
 from healthd.model import DestKey, Service, ServiceKey, Timeouts
 from healthd.ops import AddDest, DelDest, SetDest
+from healthd.policy import Wish
 from healthd.preview import Known, preview
 from tests.director.scenario import Scenario
 from tests.support.builders import (
@@ -35,7 +37,11 @@ from tests.unit.test_view import document
 
 KEYS = (WWW, MAIL)
 SERVERS = (A, B)
-ADMINS = st.sampled_from([Admin.ENABLED, Admin.ENABLED, Admin.DRAINED, Admin.MAINTENANCE])
+ADMINS = st.sampled_from([*[Admin.ENABLED] * 3, Admin.DRAINED, Admin.MAINTENANCE, Admin.REMOVED])
+WISHES = st.dictionaries(
+    st.tuples(st.sampled_from(KEYS), st.sampled_from(SERVERS)),
+    st.builds(Wish, ADMINS, st.just("because"), st.none() | st.integers(0, 3)),
+)
 MOSTLY = st.sampled_from([True, True, True, False])
 
 
@@ -64,9 +70,9 @@ VERDICTS = st.fixed_dictionaries(
 )
 
 
-async def plan_of(scenario: Scenario, wanted: Config, known: Known) -> list:
+async def plan_of(scenario: Scenario, wanted: Config, known: Known, wishes: Mapping | None = None) -> list:
     """What the plan is, with the table as it is."""
-    return list(preview(wanted, await read(scenario.table, wanted, known), known).ops)
+    return list(preview(wanted, await read(scenario.table, wanted, known), known, wishes or {}).ops)
 
 
 def say(scenario: Scenario, verdicts: dict) -> None:
@@ -87,19 +93,24 @@ def test_before_a_start_it_is_what_the_start_will_write(wanted: Config, table: d
     asyncio.run(go())
 
 
-@given(configs(), configs(), TABLES, VERDICTS)
+@given(configs(), configs(), TABLES, VERDICTS, WISHES)
 def test_before_a_reload_it_is_what_the_reload_will_write(
-    first: Config, second: Config, table: dict[ServiceKey, Service], verdicts: dict[tuple[ServiceKey, DestKey], object]
+    first: Config,
+    second: Config,
+    table: dict[ServiceKey, Service],
+    verdicts: dict[tuple[ServiceKey, DestKey], object],
+    wishes: dict[tuple[ServiceKey, DestKey], Wish],
 ):
-    """What the daemon has learnt comes over the control socket, as JSON."""
+    """What the daemon has learnt comes over the control socket, as JSON; what operators want is known to both."""
 
     async def go() -> None:
         scenario = Scenario(MemoryTable(table))
+        scenario.director.wish("operators", wishes)
         await scenario.configure(first)
         say(scenario, verdicts)
         await scenario.turn()
         known = known_from(json.loads(json.dumps(document(scenario))))
-        planned = await plan_of(scenario, second, known)
+        planned = await plan_of(scenario, second, known, wishes)
         scenario.writes()
         await scenario.configure(second)
         assert scenario.writes() == planned

@@ -1,0 +1,174 @@
+"""What operators ask of servers beside the configuration, and how it is named. Pure.
+
+An override holds for whom its scope covers, also for servers that a later configuration brings, until it is withdrawn
+or its time is over. Nothing of a server's own state is changed by it: what the server gets is worked out anew each time
+from the configuration and all that is wished (`healthd.policy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from ipaddress import ip_address
+from itertools import chain
+
+from healthd.assignment import ServerRef
+from healthd.config.schema import Admin, RealServer, ServiceConfig
+from healthd.model import Address
+from healthd.policy import Wish, combined
+
+MOST_NAMED = 10
+
+
+class OverrideKind(Enum):
+    """What is asked: no new connections; as if it had failed; no row at all; another weight than the configured one."""
+
+    DRAIN = "drain"
+    MAINTENANCE = "maintenance"
+    REMOVE = "remove"
+    WEIGHT = "weight"
+
+
+ADMIN: Mapping[OverrideKind, Admin] = {
+    OverrideKind.DRAIN: Admin.DRAINED,
+    OverrideKind.MAINTENANCE: Admin.MAINTENANCE,
+    OverrideKind.REMOVE: Admin.REMOVED,
+    OverrideKind.WEIGHT: Admin.ENABLED,
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """Whom something is about.
+
+    service: its name; empty for every service. server: ADDRESS:PORT, or ADDRESS for all its ports; empty for every
+    server of the service. One of them is given.
+    """
+
+    service: str = ""
+    server: str = ""
+
+    def covers(self, service: ServiceConfig, real: RealServer) -> bool:
+        """Whether it is about this server."""
+        return self.service in ("", service.name) and self.server in ("", str(real.key), str(real.key.address))
+
+    @property
+    def breadth(self) -> tuple[bool, bool, bool]:
+        """Less for what is more precise: a server of a service, then a host there, then anywhere, then a service."""
+        return (not self.server, not self.service, _address(self.server) is not None)
+
+    def __str__(self) -> str:
+        """Text for people: 10.0.0.11:80 of www."""
+        if not self.server:
+            return f"service {self.service}"
+        return f"{self.server} of {self.service}" if self.service else f"{self.server} in every service"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One thing asked. weight: of kind WEIGHT only. who: the operator. since, until: seconds since the epoch."""
+
+    scope: Scope
+    kind: OverrideKind
+    who: str
+    why: str
+    since: float
+    until: float | None = None
+    weight: int | None = None
+
+    @property
+    def wish(self) -> Wish:
+        """The same, as policy takes it."""
+        return Wish(ADMIN[self.kind], f"{self.who}: {self.why}" if self.why else self.who, self.weight)
+
+
+class UnknownName(LookupError):
+    """A name that no service, server or host has. One sentence for people, with what may have been meant."""
+
+
+def covering(overrides: Iterable[Override], service: ServiceConfig, real: RealServer) -> list[Override]:
+    """The overrides that hold for a server: the most precise first, of equals the newest."""
+    found = [override for override in overrides if override.scope.covers(service, real)]
+    return sorted(found, key=lambda override: (override.scope.breadth, -override.since))
+
+
+def wishes(overrides: Iterable[Override], services: Iterable[ServiceConfig]) -> dict[ServerRef, Wish]:
+    """What is wished of each server that an override covers."""
+    listed = tuple(overrides)
+    wanted = {}
+    for service in services if listed else ():
+        for real in service.reals:
+            found = covering(listed, service, real)
+            if found:
+                wanted[service.key, real.key] = combined(override.wish for override in found)
+    return wanted
+
+
+def find(words: Sequence[str], services: Sequence[ServiceConfig]) -> Scope:
+    """The scope that one or two words name: SERVICE, SERVER, or SERVICE SERVER.
+
+    A service has a name and an address (192.0.2.80:80/tcp). A server has an address with its port, an address without
+    it (its host, in all services), and perhaps a name. Raises UnknownName.
+    """
+    *in_service, word = words
+    named = [service for service in services if in_service and in_service[0] in _names(service)]
+    if in_service and not named:
+        raise _unknown("no service is called", in_service[0], chain.from_iterable(map(_names, services)))
+    if not in_service:
+        for service in services:
+            if word in _names(service):
+                return Scope(service.name)
+    server = _server(word, named or services)
+    if server is None:
+        lacking = (
+            f"service {named[0].name!r} has no real server" if named else "no service and no real server is called"
+        )
+        raise _unknown(lacking, word, _known(named, services))
+    return Scope(named[0].name if named else "", server)
+
+
+def _server(word: str, services: Iterable[ServiceConfig]) -> str | None:
+    """The server or host that a word names in these services; None if none is called so."""
+    reals = [real for service in services for real in service.reals]
+    called = {real.key for real in reals if real.name == word}
+    if len({key.address for key in called}) > 1:
+        raise UnknownName(f"several servers are called {word!r}: {_listed(sorted(map(str, called)))}; use an address")
+    if called:
+        key = called.pop()
+        return str(key.address if called else key)
+    address = str(_address(word) or word)
+    return address if any(address in (str(real.key), str(real.key.address)) for real in reals) else None
+
+
+def _names(service: ServiceConfig) -> tuple[str, str]:
+    return (service.name, str(service.key))
+
+
+def _known(named: Sequence[ServiceConfig], services: Sequence[ServiceConfig]) -> Iterator[str]:
+    if not named:
+        yield from chain.from_iterable(map(_names, services))
+    for service in named or services:
+        for real in service.reals:
+            yield from (str(real.key), str(real.key.address), real.name)
+
+
+def _address(word: str) -> Address | None:
+    """An address without a port, in brackets or not; None for anything else."""
+    try:
+        return ip_address(word.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+def _unknown(lacking: str, word: str, known: Iterable[str]) -> UnknownName:
+    names = sorted({name for name in known if name})
+    close = get_close_matches(word, names, n=3)
+    hint = f"; did you mean {_listed(close)}?" if close else f"; there is {_listed(names)}" if names else ""
+    return UnknownName(f"{lacking} {word!r}{hint}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
