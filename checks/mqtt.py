@@ -35,6 +35,9 @@ _KEEP_ALIVE = 60
 _SUBSCRIPTION = 1
 """Number of our one packet that is acknowledged."""
 
+_NO_RETAINED = 0x20
+"""Option of a subscription in 5.0 (3.8.3.1): what the broker has retained is not sent; it may be a great deal."""
+
 _PACKETS = 1000
 """Most packets to read: a broker may send messages before it acknowledges a subscription."""
 
@@ -144,7 +147,8 @@ class MqttCheck:
     def _subscribe(self, reader: Reader, topic: str) -> Generator[Step, Any, str]:
         """SUBSCRIBE (3.8) for at most one delivery; the first message may come before the acknowledgement."""
         nothing = b"\0" if self._five else b""
-        yield Send(packet(0x82, _SUBSCRIPTION.to_bytes(2, "big") + nothing + text(topic) + b"\0"))
+        how = _NO_RETAINED if self._five and self._expect is None else 0
+        yield Send(packet(0x82, _SUBSCRIPTION.to_bytes(2, "big") + nothing + text(topic) + bytes((how,))))
         wanted = (SUBACK, PUBLISH, DISCONNECT) if self._five else (SUBACK, PUBLISH)
         message, granted = None, False
         for _ in range(_PACKETS):

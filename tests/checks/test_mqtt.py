@@ -205,6 +205,12 @@ def test_a_subscription_and_its_message_pass(
     assert every_cut(expecting, yes, *order(granted, other)).detail == "expect '^hello' does not match: got 'other'"
 
 
+def test_a_broker_of_version_5_is_asked_for_no_retained_messages_that_nobody_looks_at():
+    player = Player([stream(YES_NEW, GRANTED_NEW)])
+    assert passed(player.play(MqttCheck(version="5.0", client_id="me", topic="a/")))
+    assert Send(ASK_NEW[:-1] + b"\x20") in player.steps
+
+
 @pytest.mark.parametrize(
     ("check", "answer", "reason", "detail"),
     [
