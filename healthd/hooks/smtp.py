@@ -10,8 +10,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from functools import partial
@@ -28,6 +28,8 @@ from healthd.log.printable import printable
 PORT, TLS_PORT = 25, 465
 CONNECT = 15.0
 """Seconds that one address of the server may take."""
+TAKING = 600.0
+"""Seconds that a server may take to think about a mail (RFC 5321, 4.5.3.2.6). Who gives up earlier sends it twice."""
 GOODBYE = 2.0
 LONGEST_REPLY = 300
 FOR_GOOD = 500
@@ -61,15 +63,15 @@ def host_and_port(settings: MailSettings) -> tuple[str, int]:
 
 
 async def send(settings: MailSettings, envelope: Envelope, message: EmailMessage, deadline: float) -> Sent:
-    """Send one mail within `deadline` seconds. Raises DeliveryFailed if the server took it for nobody at all.
+    """Send one mail. deadline: seconds until the server must be ready for it.
 
-    A reply of 5xx is final (RFC 5321, 4.2.1), except as a greeting: that is of the server's own trouble.
+    Raises DeliveryFailed if it was taken for nobody at all. A reply of 5xx is final (RFC 5321, 4.2.1), except as a
+    greeting: that is of the server's own trouble.
     """
     try:
-        async with asyncio.timeout(deadline):
-            return await _send(settings, envelope, message)
-    except TimeoutError:
-        raise DeliveryFailed(f"{settings.server}: the mail was not taken within {deadline:g} s") from None
+        async with _limited(deadline, "the server was not ready"):
+            client = await _ready(settings)
+        return await _send(client, settings, envelope, message)
     except SMTPResponseException as error:
         final = error.code >= FOR_GOOD and not isinstance(error, SMTPConnectError)
         raise DeliveryFailed(f"{settings.server}: {_reply(error.code, error.message)}", final=final) from None
@@ -77,11 +79,20 @@ async def send(settings: MailSettings, envelope: Envelope, message: EmailMessage
         raise DeliveryFailed(f"{settings.server}: {_why(error)}") from None
 
 
-async def _send(settings: MailSettings, envelope: Envelope, message: EmailMessage) -> Sent:
-    client = await _ready(settings)
+@asynccontextmanager
+async def _limited(seconds: float, what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TimeoutError(f"{what} within {seconds:g} s") from None
+
+
+async def _send(client: SMTP, settings: MailSettings, envelope: Envelope, message: EmailMessage) -> Sent:
     try:
         try:
-            errors, _ = await client.send_message(message, sender=envelope.sender, recipients=envelope.recipients)
+            async with _limited(TAKING, "the mail was not taken"):
+                errors, _ = await client.send_message(message, sender=envelope.sender, recipients=envelope.recipients)
         except SMTPRecipientsRefused as error:
             return _nobody(settings, {one.recipient: (one.code, one.message) for one in error.recipients})
         await _say_goodbye(client)

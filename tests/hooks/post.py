@@ -16,7 +16,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 @dataclass
 class Post:
-    """What arrived. replies: what RCPT TO of an address is answered with, instead of being taken."""
+    """What arrived.
+
+    replies: what RCPT TO of an address is answered with, instead of being taken. thinking: seconds until the answer to
+    a mail that it has.
+    """
 
     port: int = 0
     envelopes: list[Envelope] = field(default_factory=list)
@@ -24,6 +28,7 @@ class Post:
     logins: list[tuple[str, str]] = field(default_factory=list)
     replies: dict[str, str] = field(default_factory=dict)
     data_reply: str = ""
+    thinking: float = 0.0
     sessions: int = 0
 
     @property
@@ -51,6 +56,7 @@ class Post:
         if self.data_reply:
             return self.data_reply
         self.envelopes.append(envelope)
+        await asyncio.sleep(self.thinking)
         self.over_tls.append(session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None)
         return "250 queued"
 

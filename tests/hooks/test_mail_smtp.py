@@ -152,6 +152,14 @@ async def test_addresses_of_the_world():
     assert post.mails[0]["To"] == "büro@exämple.org"
 
 
+async def test_a_server_that_thinks_long_about_a_mail_gets_it_once():
+    """RFC 5321, 4.5.3.2.6: who gives up too early after the last dot sends it again, and again."""
+    async with post_office() as post:
+        post.thinking = 2.5
+        assert await sent(settings(post.server), bound=2.0) == Sent()
+    assert len(post.envelopes) == 1
+
+
 # --- servers that say no ----------------------------------------------------------------------------------------
 
 
@@ -197,10 +205,10 @@ async def test_nobody_listens():
 @pytest.mark.parametrize(
     ("said", "closes", "told"),
     [
-        (None, False, "not taken within"),
+        (None, False, "not ready within"),
         (b"", True, ""),
-        (b"220 mail", False, "not taken within"),
-        (b"220 mail.test\r\n", False, "not taken within"),
+        (b"220 mail", False, "not ready within"),
+        (b"220 mail.test\r\n", False, "not ready within"),
         (b"220 mail.test\r\n", True, ""),
         (b"554 not today\x1b[2J\r\n", False, r"554 not today\x1b[2J"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", True, "Malformed"),
@@ -210,7 +218,7 @@ async def test_nobody_listens():
 )
 async def test_servers_that_keep_silent_drop_or_talk_nonsense_fail_in_time(said, closes, told):
     async with speaking(said, then_close=closes) as post:
-        failed = await failure(settings(post.server), bound=0.3 if told == "not taken within" else BOUND)
+        failed = await failure(settings(post.server), bound=0.3 if told == "not ready within" else BOUND)
     assert told in str(failed)
     assert str(failed).isprintable()
     assert not failed.final
