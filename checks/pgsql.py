@@ -39,11 +39,14 @@ Talk = Generator[Step, Any, Any]
 NOBODY = "healthd"
 """Who knocks where no user is given: a name must be said."""
 
-_UNABLE = ("53", "57", "58", "XX")
-"""Classes of SQLSTATE by which a server says that it lets nobody in: out of resources, starting, stopping, broken."""
+_UNABLE = ("08", "53", "57", "58", "XX")
+"""Classes of SQLSTATE by which a server says that it lets nobody in: out of resources, starting, stopping, broken.
 
-_WATCH = "SET client_connection_check_interval = 1000"
-_GIVE_UP = "SELECT set_config('statement_timeout', '30000', false) WHERE current_setting('statement_timeout') = '0'"
+08 is what PgBouncer says of everything, also of being full.
+"""
+
+_WATCH = "SELECT set_config('client_connection_check_interval', '1000', true)"
+_GIVE_UP = "SELECT set_config('statement_timeout', '30000', true) WHERE current_setting('statement_timeout') = '0'"
 _WATCHES_SINCE = 14
 
 
@@ -63,7 +66,12 @@ class PgsqlCheck:
     user: str | None = option(None, "user to log in as; default: do not log in", rule=named)
     password: str = option("", "password to log in with", rule=no_zero, secret=True)
     database: str | None = option(None, "database to log in to; default: one named like the user", rule=named)
-    query: str = option("SELECT 1", "one statement to run", rule=statement)
+    query: str = option(
+        "SELECT 1",
+        "statement to run, or several, of which the last counts; the number of rows that it changes, if any, counts as "
+        "a row",
+        rule=statement,
+    )
     expect: str | None = option(
         None, "regular expression that must match the first value of the first row, as psql shows it", rule=text_regex
     )
@@ -177,18 +185,20 @@ class PgsqlCheck:
     def _ask(self, messages: Messages, facts: Mapping[str, str]) -> Generator[Step, Any, str]:
         """Ask for the first row, having told the server to give the query up if we are gone.
 
-        Otherwise a query that hangs goes on there without us, one more with every probe. A server that does not know
-        how to do that says so, and is asked nevertheless.
+        Otherwise a query that hangs goes on there without us, one more with every probe. It is told for the query's own
+        transaction only: behind a pooler somebody else has the session next. A server that does not know how to do
+        that says so, and is asked nevertheless.
         """
         release = re.match(r"\d+", facts.get("server_version", ""))
         care = _WATCH if release and int(release[0]) >= _WATCHES_SINCE else _GIVE_UP
-        yield Send(pg.message(b"Q", pg.text(care)) + pg.first_row_of(self.query))
+        yield Send(pg.first_row_of(care, self.query))
         try:
-            yield from messages.row()
+            row = yield from messages.row(statements=2)
         except Refusal as refusal:
-            if refusal.last:
+            if refusal.last or refusal.after:
                 raise
-        row = yield from messages.row()
+            yield Send(pg.first_row_of(self.query))
+            row = yield from messages.row()
         return judge(row, self.expect, self.allow_empty)
 
 

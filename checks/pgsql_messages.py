@@ -23,7 +23,11 @@ _KINDS = b"RESKZNAv12sCDITntVWGHdc"
 _ASIDE = (b"N", b"A", b"v")
 """Notices, notifications, and that it speaks an older minor version: nothing that we asked for."""
 
+FACTS = frozenset(("server_version", "in_hot_standby", "default_transaction_read_only"))
+"""Parameters of a session that somebody looks at."""
+
 _LAST = re.compile(rb"FATAL|PANIC")
+_CHANGED = re.compile(rb" 0*([1-9][0-9]*)\0?\Z")
 
 OK, CLEARTEXT, MD5, SASL, SASL_MORE, SASL_LAST = 0, 3, 5, 10, 11, 12
 _METHODS: Mapping[int, str] = MappingProxyType({2: "Kerberos 5", 6: "SCM credentials", 7: "GSSAPI", 9: "SSPI"})
@@ -32,12 +36,16 @@ Taken = Generator[Step, Any, tuple[bytes, bytes]]
 
 
 class Refusal(Exception):
-    """An ErrorResponse, for people. state: SQLSTATE. last: the server closes after it."""
+    """An ErrorResponse, for people. state: SQLSTATE. last: the server closes after it.
+
+    after: how many statements of the same question were done before.
+    """
 
     def __init__(self, state: str, message: str, last: bool) -> None:
         super().__init__(f"{message} ({state})")
         self.state = state
         self.last = last
+        self.after = 0
 
 
 def message(kind: bytes, *parts: bytes) -> bytes:
@@ -57,14 +65,23 @@ def startup(**parameters: str) -> bytes:
     return message(b"", struct.pack(">i", 0x30000), pairs, b"\0")
 
 
-def first_row_of(query: str) -> bytes:
-    """One statement, of whose result one row is sent, as text: Parse, Bind, Execute and Sync, all without names."""
+def first_row_of(*queries: str) -> bytes:
+    """Statements in one transaction, of whose results one row each is sent, as text.
+
+    Parse, Bind and Execute of each, all without names, and one Sync. Where one of them is several, which that cannot
+    have, all go as one text, and all their rows are sent.
+    """
+    if any(";" in query.rstrip("; \t\r\n") for query in queries):
+        return message(b"Q", text("; ".join(queries)))
+    return b"".join(map(_statement, queries)) + message(b"S")
+
+
+def _statement(query: str) -> bytes:
     return b"".join(
         (
             message(b"P", b"\0", text(query), b"\0\0"),
             message(b"B", b"\0\0", b"\0\0" * 3),
             message(b"E", b"\0", struct.pack(">i", 1)),
-            message(b"S"),
         )
     )
 
@@ -112,39 +129,57 @@ class Messages:
         return code, body[4:]
 
     def parameters(self) -> Generator[Step, Any, dict[str, str]]:
-        """Facts of a new session, until it is ready."""
+        """Facts of a new session, until it is ready; of all that a server may say, the `FACTS`."""
         found = {}
         while (got := (yield from self.next()))[0] != b"Z":
             kind, body = got
             if kind == b"S":
                 name, _, value = body.partition(b"\0")
-                found[name.decode(errors="replace")] = value.rstrip(b"\0").decode(errors="replace")
+                if (fact := name.decode(errors="replace")) in FACTS:
+                    found[fact] = value.rstrip(b"\0").decode(errors="replace")
             elif kind != b"K":
                 raise out_of_turn(kind, body)
         return found
 
-    def row(self) -> Generator[Step, Any, list[str | None] | None]:
-        """The first row of a result, None without one, once the server is ready again. Raises Refusal for an error."""
-        found: list[str | None] | None = None
+    def row(self, statements: int = 1) -> Generator[Step, Any, list[str | None] | None]:
+        """The first row of the last statement's result, None without one, once the server is ready again.
+
+        Of a statement that changed rows without giving them, their number stands for one. statements: how many were
+        asked, at least. Raises Refusal for an error.
+        """
+        done = 0
+        row: list[str | None] | None = None
+        last: list[str | None] | None = None
         failure: Refusal | None = None
-        kind = b""
-        while kind != b"Z":
+        while True:
             try:
                 kind, body = yield from self.next()
             except Refusal as error:
                 if error.last:
                     raise
-                failure = failure or error
+                failure, error.after = failure or error, done
                 continue
-            if kind == b"D" and found is None:
-                found = columns(body)
-            elif kind in b"GHW":
-                raise CheckFailed(Reason.UNEXPECTED, "the query copies, and has no rows")
-            elif kind not in b"12sCDITnSZ":
-                raise out_of_turn(kind, body)
-        if failure is not None:
-            raise failure
-        return found
+            match kind:
+                case b"Z" if failure is not None:
+                    raise failure
+                case b"Z" if done >= statements:
+                    return last
+                case b"D":
+                    row = columns(body) if row is None else row
+                case b"C" | b"s" | b"I":
+                    done, last, row = done + 1, _changed(body) if row is None and kind == b"C" else row, None
+                case b"G" | b"H" | b"W":
+                    raise CheckFailed(Reason.UNEXPECTED, "the query copies, and has no rows")
+                case b"1" | b"2" | b"T" | b"n" | b"S":
+                    pass
+                case _:
+                    raise out_of_turn(kind, body)
+
+
+def _changed(tag: bytes) -> list[str | None] | None:
+    """The number of rows that CommandComplete tells of ("UPDATE 4", "INSERT 0 1"), as a row; None if there is none."""
+    count = _CHANGED.search(tag)
+    return [count[1].decode()] if count else None
 
 
 def refusal(body: bytes) -> Refusal:

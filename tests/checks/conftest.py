@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.checks import servers
+from tests.checks.servers_pgsql import Postgres
+from tests.checks.servers_pgsql import postgres as started_postgres
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +20,10 @@ def nginx() -> Iterator[servers.Nginx]:
 @pytest.fixture(scope="session")
 def named() -> Iterator[servers.Named]:
     with servers.named() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with started_postgres() as served:
         yield served

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.pgsql import PgsqlCheck
-from checks.pgsql_messages import columns
+from checks.pgsql_messages import Messages, columns
 from healthd.check import Connect, Outcome, Reason, Send, StartTls, Tls, Verdict
 from tests.checks.harness import END, RESET, Channel, Item, Player, Sent, failed, passed, play, stream
 from tests.checks.harness import same_verdict_for_every_cut as every_cut
@@ -53,15 +53,16 @@ READY = said(b"Z", b"I")
 NEW = facts(server_version="17.2", in_hot_standby="off", default_transaction_read_only="off")
 OLD = facts(server_version="9.6.24")
 GREET = LET_IN + NEW + said(b"K", b"\0\0\0\1\0\0\0\2") + READY
-DONE = said(b"C", b"SET\0") + READY
+DONE = said(b"1") + said(b"2") + row(b"1000") + said(b"s")
+END_OF_ONE = said(b"C", b"SELECT 1\0")
 ONE = said(b"1") + said(b"2") + row(b"1") + said(b"s") + READY
 TERMINATE = said(b"X")
-WATCH = said(b"Q", b"SET client_connection_check_interval = 1000\0")
+WATCH = b"SELECT set_config('client_connection_check_interval', '1000', true)"
 
 
-def asking(query: bytes) -> bytes:
-    bind = b"\0\0\0\0\0\0\0\0"
-    return said(b"P", b"\0" + query + b"\0\0\0") + said(b"B", bind) + said(b"E", b"\0\0\0\0\1") + said(b"S")
+def asking(*queries: bytes) -> bytes:
+    rest = said(b"B", b"\0\0\0\0\0\0\0\0") + said(b"E", b"\0\0\0\0\1")
+    return b"".join(said(b"P", b"\0" + query + b"\0\0\0") + rest for query in queries) + said(b"S")
 
 
 def verdict_for(check: PgsqlCheck, *script: Item) -> Verdict:
@@ -70,7 +71,7 @@ def verdict_for(check: PgsqlCheck, *script: Item) -> Verdict:
 
 
 def test_a_login_and_a_query_are_sent_as_the_protocol_has_it():
-    verdict = verdict_for(JOE, Sent(STARTUP), GREET, Sent(WATCH + asking(b"SELECT 1")), DONE + ONE)
+    verdict = verdict_for(JOE, Sent(STARTUP), GREET, Sent(asking(WATCH, b"SELECT 1")), DONE + ONE)
     assert (verdict.outcome, verdict.detail) == (Outcome.PASS, "1")
     talk = Player([stream(GREET, DONE + ONE)])
     talk.play(JOE)
@@ -184,6 +185,9 @@ def test_a_login_that_comes_to_nothing(answer: bytes, reason: Reason, detail: st
         (said(b"1") + said(b"2") + said(b"G", b"\0\0\0"), Reason.UNEXPECTED, "the query copies, and has no rows"),
         (said(b"1") + said(b"2") + said(b"D", b"\0\2\0\0\0\1a"), Reason.PROTOCOL, "a row that cannot be read"),
         (said(b"R", b"\0\0\0\0"), Reason.PROTOCOL, "out of turn: 'R'"),
+        (READY, Reason.PROTOCOL, "out of turn: 'Z'"),
+        (row(b"1") + READY, Reason.PROTOCOL, "out of turn: 'Z'"),
+        (END_OF_ONE + END_OF_ONE + READY, Reason.PROTOCOL, "out of turn: 'C'"),
         (b"D\0\x10\0\6", Reason.PROTOCOL, "a message is longer than 1048576 bytes"),
         (said(b"1") + said(b"2") + row(b"1"), Reason.PROTOCOL, "connection closed without an answer, 5 expected"),
         (said(b"1")[:3], Reason.PROTOCOL, "connection closed after 3 bytes, 5 expected"),
@@ -201,10 +205,37 @@ def test_a_server_that_cannot_watch_over_us_is_asked_all_the_same():
     assert gone.detail == "shutting down (57P01)"
 
 
+def test_what_a_query_is_watched_with_is_no_row_of_its():
+    nothing = said(b"1") + said(b"2") + said(b"C", b"SELECT 0\0") + READY
+    assert verdict_for(JOE, GREET, DONE + nothing).detail == "the result has no row"
+    assert passed(verdict_for(replace(JOE, expect="^1$"), GREET, DONE + ONE))
+
+
+def test_a_query_that_fails_is_not_asked_again():
+    """... without its limit: it may have failed for having come to it."""
+    player = Player([stream(GREET, DONE + error(b"57014", b"canceling statement due to statement timeout") + READY)])
+    assert player.play(JOE).detail == "canceling statement due to statement timeout (57014)"
+    assert sum(b"SELECT 1" in step.data for step in player.steps if isinstance(step, Send)) == 1
+
+
+def test_of_what_a_server_says_of_itself_only_what_matters_is_kept():
+    talk = Messages().parameters()
+    next(talk)
+    for number in range(1000):
+        talk.send(facts(**{f"junk{number}": "x" * 1000}))
+    with pytest.raises(StopIteration) as stop:
+        talk.send(NEW + READY)
+    assert stop.value.value == {
+        "server_version": "17.2",
+        "in_hot_standby": "off",
+        "default_transaction_read_only": "off",
+    }
+
+
 def test_an_old_server_gives_up_after_half_a_minute_unless_it_would_earlier():
     def answer(sent: bytes) -> bytes:
         assert (
-            b"set_config('statement_timeout', '30000', false) WHERE current_setting('statement_timeout') = '0'" in sent
+            b"set_config('statement_timeout', '30000', true) WHERE current_setting('statement_timeout') = '0'" in sent
         )
         return said(b"T", b"\0\0") + DONE + ONE
 
@@ -222,7 +253,7 @@ def test_the_first_value_of_the_first_row_is_what_counts():
         (row(b"7"), {"allow_empty": True}, Outcome.PASS),
     ):
         check: Any = replace(JOE, **options)
-        assert verdict_for(check, GREET, DONE + said(b"1") + answer + READY).outcome is want
+        assert verdict_for(check, GREET, DONE + said(b"1") + answer + END_OF_ONE + READY).outcome is want
 
 
 @pytest.mark.parametrize(
@@ -242,9 +273,9 @@ def test_the_role_is_told_or_asked_for(standby: str, read_only: str, role: Any, 
     def asked(sent: bytes) -> bytes:
         if role in ("primary", "standby"):
             assert b"SELECT pg_is_in_recovery()" in sent
-            return row(b"t" if standby == "on" else b"f") + DONE
+            return row(b"t" if standby == "on" else b"f") + END_OF_ONE + READY
         assert b"SHOW transaction_read_only" in sent
-        return row(b"on" if "on" in (standby, read_only) else b"off") + DONE
+        return row(b"on" if "on" in (standby, read_only) else b"off") + END_OF_ONE + READY
 
     new = verdict_for(check, LET_IN + told + READY, DONE + ONE)
     old = verdict_for(check, LET_IN + OLD + READY, *([] if role == "any" else [asked]), DONE + ONE)
@@ -263,6 +294,11 @@ def test_the_role_is_told_or_asked_for(standby: str, read_only: str, role: Any, 
         (LET_IN + error(b"3D000", b"no database", b"FATAL"), Outcome.PASS, "takes logins: no database (3D000)"),
         (error(b"57P03", b"starting up", b"FATAL"), Outcome.FAIL, "starting up (57P03)"),
         (error(b"53300", b"too many clients", b"FATAL"), Outcome.FAIL, "too many clients (53300)"),
+        (
+            error(b"08P01", b"no more connections allowed (max_client_conn)", b"FATAL"),
+            Outcome.FAIL,
+            "no more connections allowed (max_client_conn) (08P01)",
+        ),
         (LET_IN + error(b"XX000", b"broken", b"FATAL"), Outcome.FAIL, "broken (XX000)"),
     ],
 )
@@ -347,5 +383,5 @@ def test_rows_are_read_as_they_are_written(values: list[bytes | None]):
 
 @given(st.binary(max_size=40))
 def test_a_row_of_junk_is_a_failure_or_a_row(body: bytes):
-    verdict = play(replace(JOE, allow_empty=True), stream(GREET, DONE + said(b"D", body) + READY))
+    verdict = play(replace(JOE, allow_empty=True), stream(GREET, DONE + said(b"D", body) + END_OF_ONE + READY))
     assert passed(verdict) or verdict.detail.startswith("a row that cannot be read")

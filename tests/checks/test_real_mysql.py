@@ -16,14 +16,13 @@ from pathlib import Path
 import pytest
 
 from checks.mysql import MysqlCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls, Verdict
+from tests.checks.asking import PATIENCE, verdict_of
 from tests.checks.played_mysql import SSL, error, hello, packet
 from tests.checks.servers import both, certify, server_context
 from tests.checks.servers_mysql import MariaDb, mariadb
 from tests.support import servers
 
-PATIENCE = 20.0
 JOE = MysqlCheck("joe", password="secret", database="app")
 KNOCK = MysqlCheck()
 
@@ -32,14 +31,6 @@ KNOCK = MysqlCheck()
 def started() -> Iterator[MariaDb]:
     with mariadb() as served:
         yield served
-
-
-async def verdict_of(check: MysqlCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if "stalled" not in verdict.detail:
-            break
-    return verdict
 
 
 async def asked(check: MysqlCheck, served: MariaDb, family: int = 0) -> Verdict:

@@ -6,35 +6,19 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from checks.pgsql import PgsqlCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls, Verdict
+from tests.checks.asking import verdict_of
 from tests.checks.servers import both
-from tests.checks.servers_pgsql import Postgres, postgres
+from tests.checks.servers_pgsql import Postgres
 from tests.support import servers
 
-PATIENCE = 20.0
 JOE = PgsqlCheck("joe", password="secret", database="postgres")
-
-
-@pytest.fixture(scope="session", name="postgres")
-def started() -> Iterator[Postgres]:
-    with postgres() as served:
-        yield served
-
-
-async def verdict_of(check: PgsqlCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if "stalled" not in verdict.detail:
-            break
-    return verdict
 
 
 async def asked(check: PgsqlCheck, served: Postgres, family: int = 0) -> Verdict:
