@@ -1,4 +1,4 @@
-"""INN's nnrpd, the half of it that serves readers, in a folder of its own with one newsgroup."""
+"""INN in a folder of its own with one newsgroup: its nnrpd, which serves readers, and its innd, which serves peers."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ tlscafile: {folder}/ca.pem
 tlscertfile: {folder}/server.pem
 tlskeyfile: {folder}/server.key
 """
+_INND = """
+bindaddress: 127.0.0.1
+bindaddress6: "::1"
+"""
+_INCOMING = """
+peer ME {
+    hostname: "127.0.0.1"
+    max-connections: 100
+}
+"""
+_FEEDS = """
+ME:!*::
+null:!*:Tf,Wnm:
+"""
+_INTERNAL = "".join(f"{name} 0000000000 0000000001 n\n" for name in ("control", "control.cancel", "junk"))
 _READERS = """
 auth "everybody" {{
     hosts: "*"
@@ -72,20 +87,19 @@ _JOE = "joe:$5$healthdsalt$inuuTB9Cbk6qVDmNtoP1bo8yzQvuJLrB1AUz38HwrxA\n"  # the
 
 @dataclass(frozen=True)
 class News:
-    """Ports of an nnrpd, plain and TLS, whose readers may post, and of one whose guests may not. pid: the plain one."""
+    """Ports of an nnrpd, plain and TLS, whose readers may post, and of one whose guests may not. process: of `plain`."""
 
     plain: int
     secure: int
     reading: int
-    pid: int
+    process: subprocess.Popen[bytes]
     certified: Certified
 
 
 @contextlib.contextmanager
 def news() -> Iterator[News]:
     """Three of them over the same group `local.test`; `joe` with the password `secret` may read `private.test` too."""
-    if not (NEWS / "nnrpd-ssl").exists():
-        pytest.skip("needs the package inn2")
+    _installed()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         plain, secure, reading = free_ports(3)
         folder = Path(name)
@@ -96,7 +110,37 @@ def news() -> Iterator[News]:
         started = stack.enter_context(_nnrpd(folder, plain))
         stack.enter_context(_nnrpd(folder, secure, "-S"))
         stack.enter_context(_nnrpd(folder, reading, "-c", "reading.conf"))
-        yield News(plain, secure, reading, started.pid, certified)
+        yield News(plain, secure, reading, started, certified)
+
+
+@contextlib.contextmanager
+def innd() -> Iterator[int]:
+    """The port of an innd. With 127.0.0.1, its peer, it speaks until MODE READER; ::1 it hands to an nnrpd at once."""
+    _installed()
+    with tempfile.TemporaryDirectory() as name:
+        (port,) = free_ports(1)
+        folder = Path(name)
+        _prepare(folder)
+        _readers(folder, "readers.conf", "RP")
+        for path, more in (("inn.conf", _INND), ("etc/incoming.conf", _INCOMING), ("etc/newsfeeds", _FEEDS)):
+            with (folder / path).open("a") as file:
+                file.write(more)
+        active = folder / "db/active"
+        active.write_text(_INTERNAL + active.read_text())
+        _hand_over(folder)
+        argv = [str(NEWS / "innd"), "-d", "-f", "-P", str(port)]
+        with running(
+            argv, folder / "log/innd", lambda: accepts(port), env=_environment(folder), cwd=folder, **_as_news()
+        ) as process:
+            try:
+                yield port
+            finally:
+                process.kill()  # no other signal ends it while it is in the foreground
+
+
+def _installed() -> None:
+    if not (NEWS / "nnrpd-ssl").exists():
+        pytest.skip("needs the package inn2")
 
 
 def _prepare(folder: Path) -> Certified:

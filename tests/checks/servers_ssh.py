@@ -28,7 +28,7 @@ class Sshd:
     """Port, process and log of one."""
 
     port: int
-    pid: int
+    process: subprocess.Popen[bytes]
     log: Path
 
 
@@ -47,4 +47,4 @@ def sshd(more: str = "") -> Iterator[Sshd]:
         log = folder / "log"
         argv = [binary, "-D", "-e", "-f", str(folder / "conf")]
         with running(argv, log, lambda: accepts(port)) as process:
-            yield Sshd(port, process.pid, log)
+            yield Sshd(port, process, log)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from checks.memcached import MemcachedCheck
 from healthd.check import Outcome, Reason, Tls
 from tests.checks.servers import both
 from tests.checks.servers_memcached import Memcached, memcached
+from tests.checks.silence import silenced
 from tests.checks.wayward import SHORT, verdict_of
 
 pytestmark = pytest.mark.real
@@ -117,10 +117,7 @@ async def test_a_full_server_fails():
 async def test_a_stopped_process_is_silent_and_a_gone_one_refuses():
     with memcached() as served:
         (target, _) = both(served.port)
-        served.process.send_signal(signal.SIGSTOP)
-        try:
+        with silenced(served.process):
             assert (await verdict_of(MemcachedCheck(), target, SHORT)).reason is Reason.TIMEOUT
-        finally:
-            served.process.send_signal(signal.SIGCONT)
         assert "version" in await settled(served, Outcome.PASS)
     assert (await verdict_of(MemcachedCheck(), target)).reason is Reason.REFUSED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from checks.mqtt import MqttCheck
 from healthd.check import Outcome, Reason, Tls
 from tests.checks.servers import both
 from tests.checks.servers_mqtt import Mosquitto, mosquitto
+from tests.checks.silence import silenced
 from tests.checks.wayward import SHORT, verdict_of
 
 pytestmark = pytest.mark.real
@@ -83,10 +83,7 @@ async def test_certificates_are_verified_unless_told_otherwise(broker: Mosquitto
 async def test_a_stopped_process_is_silent_and_a_gone_one_refuses():
     with mosquitto() as served:
         (target, _) = both(served.free)
-        served.process.send_signal(signal.SIGSTOP)
-        try:
+        with silenced(served.process):
             assert (await verdict_of(MqttCheck(), target, SHORT)).reason is Reason.TIMEOUT
-        finally:
-            served.process.send_signal(signal.SIGCONT)
         assert (await verdict_of(MqttCheck(), target)).outcome is Outcome.PASS
     assert (await verdict_of(MqttCheck(), target)).reason is Reason.REFUSED

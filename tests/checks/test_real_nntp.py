@@ -1,9 +1,7 @@
-"""nntp against the reader's half of a real INN."""
+"""nntp against both halves of a real INN."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +12,8 @@ from checks.nntp import NntpCheck
 from healthd.check import Outcome, Reason, Target, Tls, Verdict
 from healthd.prober.ask import ask
 from tests.checks.servers import both
-from tests.checks.servers_nntp import News, news
+from tests.checks.servers_nntp import News, innd, news
+from tests.checks.silence import silenced
 
 PATIENCE, SHORT = 20.0, 0.5
 JOE: dict[str, Any] = {"user": "joe", "password": "secret"}
@@ -94,15 +93,37 @@ async def test_a_server_that_takes_no_posts_passes_unless_it_must(inn: News):
     assert (await verdict_of(NntpCheck(capabilities=("POST",)), target)).reason is Reason.UNEXPECTED
 
 
+@pytest.fixture(scope="module")
+def peers() -> Iterator[int]:
+    with innd() as port:
+        yield port
+
+
+async def test_a_server_of_peers_passes_and_hands_readers_on(peers: int):
+    four, six = both(peers)
+    transit = NntpCheck(expect="transit mode", capabilities=("IHAVE", "MODE-READER"))
+    assert (await verdict_of(transit, four)).outcome is Outcome.PASS
+    reader = NntpCheck(expect="InterNetNews", capabilities=("READER", "STARTTLS"))
+    assert (await verdict_of(reader, four)).detail == "does not offer READER, STARTTLS"
+    for check, target in ((replace(reader, mode_reader=True), four), (reader, six)):
+        verdict = await verdict_of(replace(check, posting=True, group="local.test"), target)
+        assert verdict.outcome is Outcome.PASS, verdict
+        assert " NNRP server " in verdict.detail
+
+
+@pytest.mark.parametrize("family", [0, 1])
+async def test_tls_begins_after_the_change_to_the_server_of_readers(peers: int, family: int):
+    check = NntpCheck(mode_reader=True, starttls=Tls(verify=False), group="private.test", **JOE)
+    verdict = await verdict_of(check, both(peers)[family])
+    assert verdict.detail.endswith(", TLSv1.3, logged in, private.test has 0 articles"), verdict
+
+
 @pytest.mark.parametrize("family", [0, 1])
 async def test_a_server_that_hangs_or_is_gone_fails(family: int):
     with news() as served:
         target = both(served.plain)[family]
-        os.kill(served.pid, signal.SIGSTOP)
-        try:
+        with silenced(served.process):
             hangs = await verdict_of(NntpCheck(), target, SHORT)
-        finally:
-            os.kill(served.pid, signal.SIGCONT)
         assert (hangs.outcome, hangs.reason) == (Outcome.FAIL, Reason.TIMEOUT)
         assert (await verdict_of(NntpCheck(), target)).outcome is Outcome.PASS
     assert (await verdict_of(NntpCheck(), target)).reason is Reason.REFUSED

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +12,7 @@ from healthd.check import Outcome, Reason, Target, Verdict
 from healthd.prober.ask import ask
 from tests.checks.servers import both
 from tests.checks.servers_ssh import Sshd, sshd
+from tests.checks.silence import silenced
 
 PATIENCE, SHORT = 20.0, 0.5
 pytestmark = pytest.mark.real
@@ -83,11 +82,8 @@ async def test_a_server_that_has_too_many_clients_fails_and_may_say_so():
 async def test_a_server_that_hangs_or_is_gone_fails(family: int):
     with sshd() as served:
         target = both(served.port)[family]
-        os.kill(served.pid, signal.SIGSTOP)
-        try:
+        with silenced(served.process):
             hangs = await verdict_of(SshCheck(), target, SHORT)
-        finally:
-            os.kill(served.pid, signal.SIGCONT)
         assert (hangs.outcome, hangs.reason) == (Outcome.FAIL, Reason.TIMEOUT)
         assert (await verdict_of(SshCheck(), target)).outcome is Outcome.PASS
     assert (await verdict_of(SshCheck(), target)).reason is Reason.REFUSED
