@@ -12,12 +12,13 @@ from typing import Any
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from healthd.check import CheckFailed, Reason, Receive, Step
+from healthd.check import CheckFailed, Reason, Receive, Step, shown
 
 HEAD_LIMIT = 65536
 _BLOCK = 65536
 _FRAMING = 8  # most bytes on the wire for one of the body: a chunk of one byte takes six
 _FIRST = Receive(HEAD_LIMIT)
+_START = 16
 
 
 class NoAnswer(CheckFailed):
@@ -69,7 +70,7 @@ class Answer:
         lower = name.lower()
         if lower == b"location":
             self.location = value.decode("latin-1")
-        elif lower == b"content-length" or (lower == b"transfer-encoding" and b"chunked" in value.lower()):
+        elif lower == b"content-length" or (lower == b"transfer-encoding" and _chunked(value)):
             self.framed = True
 
     def on_headers_complete(self) -> None:
@@ -97,28 +98,39 @@ class Answer:
 
 
 def _parser(listener: object) -> HttpResponseParser:
-    """A parser that takes a bare LF for the end of a line, as RFC 9112, 2.2 allows and every browser does."""
+    """A parser that takes what RFC 9112 has clients take, as every browser does.
+
+    A bare LF for the end of a line (2.2), a header that goes on in the next line (5.2), a Content-Length beside chunks,
+    which it is for the chunks to overrule (6.3), and spaces behind the size of a chunk (7.1.1).
+    """
     parser = HttpResponseParser(listener)
-    parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+    parser.set_dangerous_leniencies(
+        lenient_optional_cr_before_lf=True,
+        lenient_headers=True,
+        lenient_chunked_length=True,
+        lenient_spaces_after_chunk_size=True,
+    )
     return parser
 
 
 def _final(status: int) -> int | None:
     """The status, or None for an interim one. 101 is final: nothing of HTTP follows it."""
-    return status if status >= HTTPStatus.OK or status == HTTPStatus.SWITCHING_PROTOCOLS else None
+    return None if 100 <= status < HTTPStatus.OK and status != HTTPStatus.SWITCHING_PROTOCOLS else status
 
 
 def read_status() -> Generator[Step, Any, int]:
     """Read until the status and headers of the final answer are there."""
     head = Head()
-    parser, left, step = head.parser, HEAD_LIMIT, _FIRST
+    parser, left, step, start = head.parser, HEAD_LIMIT, _FIRST, b""
     try:
         while True:
             data = yield step
             if not data:
                 raise _broken_off(head.status, left == HEAD_LIMIT)
             error = _feed(parser, data)
+            start = _start_of(start, data)
             if head.status is not None:
+                _confirm(start)
                 return head.status
             left -= len(data)
             if error or not left:
@@ -130,7 +142,7 @@ def read_status() -> Generator[Step, Any, int]:
 
 def read_answer(answer: Answer, needs_body: Callable[[Answer], bool]) -> Generator[Step, Any, None]:
     """Read until the answer is complete, has the bytes of the body that it may have, or is as long as it is needed."""
-    read, limit = 0, HEAD_LIMIT + _FRAMING * answer.most
+    read, limit, start = 0, HEAD_LIMIT + _FRAMING * answer.most, b""
     while True:
         left = (HEAD_LIMIT if answer.status is None else limit) - read
         if left <= 0:
@@ -140,10 +152,29 @@ def read_answer(answer: Answer, needs_body: Callable[[Answer], bool]) -> Generat
             return _ended(answer, read == 0)
         error = _feed(answer.parser, data)
         read += len(data)
+        start = _start_of(start, data)
+        if answer.status is not None:
+            _confirm(start)
         if answer.complete or len(answer.body) >= answer.most or (answer.status and not needs_body(answer)):
             return None
         if error:
             raise _not_http(error)
+
+
+def _chunked(codings: bytes) -> bool:
+    """Whether these transfer codings tell where the body ends: chunked does as the last one (RFC 9112, 6.3)."""
+    return codings.rpartition(b",")[2].strip().lower() == b"chunked"
+
+
+def _start_of(start: bytes, data: bytes) -> bytes:
+    """What an answer begins with, as far as it matters."""
+    return start if len(start) >= _START else (start + data)[:_START]
+
+
+def _confirm(start: bytes) -> None:
+    """CheckFailed unless it is HTTP by its own account: the parser takes RTSP and ICE as well."""
+    if not start.lstrip(b"\r\n").startswith(b"HTTP/"):
+        raise CheckFailed(Reason.PROTOCOL, f"answer is not HTTP: it begins with {shown(start)!r}")
 
 
 def _feed(parser: Any, data: bytes) -> HttpParserError | None:

@@ -172,6 +172,31 @@ def test_the_answer_to_head_has_no_body_whatever_its_length_says(check: HttpChec
     assert passed(every_cut(check, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"))
 
 
+@pytest.mark.parametrize("check", [HttpCheck(), HttpCheck(expect="hello"), HttpCheck(reuse=1)])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"X-Folded: a\r\n b: c\r\n\td\r\nContent-Length: 5\r\n\r\nhello",
+        b"Content-Length:\r\n 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0  \r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ],
+)
+def test_old_ways_of_writing_it_are_understood(check: HttpCheck, rest: bytes):
+    assert passed(every_cut(check, b"HTTP/1.1 200 OK\r\n" + rest))
+
+
+def test_a_body_whose_last_coding_is_not_chunked_ends_with_the_connection():
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, x-odd\r\n\r\nhello"
+    assert passed(every_cut(HttpCheck(expect="hello"), answer, END))
+
+
+def test_a_status_below_100_is_no_interim_one():
+    verdict = every_cut(HttpCheck(), b"HTTP/1.1 000 Odd\r\n\r\n" + OK)
+    assert (verdict.reason, verdict.detail) == (Reason.UNEXPECTED, "got 0, want 200-299")
+
+
 @pytest.mark.parametrize("check", [HttpCheck(), HttpCheck(expect="x"), HttpCheck(reuse=1)])
 @pytest.mark.parametrize(
     "junk",
@@ -184,6 +209,8 @@ def test_the_answer_to_head_has_no_body_whatever_its_length_says(check: HttpChec
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
         b"<html>hello</html>" * 9,
+        b"RTSP/1.0 200 OK\r\n\r\n",
+        b"\r\nICE/1.0 200 OK\r\n\r\n",
     ],
 )
 def test_what_is_not_http_fails_as_such(check: HttpCheck, junk: bytes):
