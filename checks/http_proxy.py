@@ -30,6 +30,9 @@ from checks.rules import between, number_list, regex
 from healthd.check import CheckFailed, Connect, Conversation, Reason, Send, StartTls, Step, Target, Tls, option
 
 _LOGIN = "proxy-authorization"
+_FOR_THE_FIRST = frozenset(("authorization", "cookie"))
+"""Headers for the server of `url`, which no other one sees that a redirect leads to."""
+
 _VERIFIED = Tls()
 
 
@@ -53,7 +56,7 @@ class HttpProxyCheck:
 
     With `tunnel` instead it must open a tunnel (CONNECT), and that is all. What the proxy says of a page that it cannot
     get (502, 504) fails; take a page that is there as long as the proxy works. Redirects are followed to wherever they
-    lead, as the proxy is the one who goes there.
+    lead, as the proxy is the one who goes there; Authorization and Cookie among `headers` go to the first server only.
     """
 
     kind: ClassVar[str] = "http_proxy"
@@ -137,13 +140,18 @@ class HttpProxyCheck:
             if opened.extra:
                 raise CheckFailed(Reason.PROTOCOL, "more came than the answer to CONNECT")
             yield StartTls(self.tls or _VERIFIED, name_of(authority))
-        request = self._ask(method, path if secure else url, authority, to_proxy=not secure)
+        away = url_parts(self.url or "")[:2] != (secure, authority)
+        request = self._ask(method, path if secure else url, authority, to_proxy=not secure, away=away)
         return (yield from self._page.exchange(request, method))
 
-    def _ask(self, method: str, asked: str, authority: str, *, to_proxy: bool) -> Send:
-        """A request. to_proxy: the proxy reads it, and is shown who we are; the page's own server never is."""
+    def _ask(self, method: str, asked: str, authority: str, *, to_proxy: bool, away: bool = False) -> Send:
+        """A request. to_proxy: the proxy reads it, and is shown who we are; the page's own server never is.
+
+        away: it is for another server than the first one.
+        """
         own = {"User-Agent": "healthd"} | ({} if method == "CONNECT" else {"Accept": "*/*", "Connection": "close"})
         more = [(n, v) for n, v in self.headers if (to_proxy if n.lower() == _LOGIN else method != "CONNECT")]
+        more = [(n, v) for n, v in more if not (away and n.lower() in _FOR_THE_FIRST)]
         given = {name.lower() for name, _ in more}
         pairs = [*((n, v) for n, v in own.items() if n.lower() not in given), *more]
         secret = self._secret if to_proxy else ""

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.http_proxy import HttpProxyCheck
-from healthd.check import Check, Connect, Outcome, Reason, Receive, Send, StartTls, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Connect, Outcome, Reason, Receive, Send, StartTls, Tls, Verdict
 from healthd.prober.trace import trace_text
 from healthd.prober.transcript import Recorder
+from tests.checks.asking import verdict_of
 from tests.checks.harness import (
     END,
     REFUSED,
@@ -155,6 +155,18 @@ def test_redirects_are_followed_to_wherever_they_lead():
     ]
 
 
+def test_a_login_of_the_page_goes_to_no_other_server_that_a_redirect_leads_to():
+    secrets = (("Authorization", "Bearer xyz"), ("cookie", "sid=xyz"), ("X-Probe", "1"))
+    check = HttpProxyCheck(url="http://www.example.com/a", redirects=4, headers=secrets)
+    places = ["/b", "https://www.example.com/c", "http://other.example/d", "http://www.example.com/e"]
+    first, second, third, fourth = (redirect(to) for to in places)
+    player = Player([stream(first), stream(second), stream(OPEN, third), stream(fourth), stream(OK)])
+    assert passed(player.play(check))
+    pages = [s.data for s in player.steps if isinstance(s, Send) and not s.data.startswith(b"CONNECT")]
+    assert [b"xyz" in page for page in pages] == [True, True, False, False, True]
+    assert all(b"X-Probe: 1" in page for page in pages)
+
+
 def test_redirects_beyond_the_bound_or_to_nowhere_fail_with_their_status():
     round_about = HttpProxyCheck(url="http://a.example/", redirects=2)
     assert play(round_about, *(stream(redirect("/again")) for _ in range(3))).detail == (
@@ -271,14 +283,6 @@ def test_what_the_engine_cannot_do_is_told_as_it_is():
     assert failed(play(SECURE, stream(OPEN, RESET)), Reason.RESET)
     assert play(TUNNEL, stream(END)).detail == "connection closed without an answer"
     assert failed(play(TUNNEL, stream(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000)), Reason.PROTOCOL)
-
-
-async def verdict_of(check: Check, target: Target, within: float = 20.0) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 def drip_open(connection: socket.socket) -> None:
