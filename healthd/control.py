@@ -37,7 +37,7 @@ def ask(path: Path, method: str, what: str, timeout: float = 30.0) -> dict[str, 
     except TimeoutError:
         raise ControlError(f"the daemon on {path} did not answer within {timeout:g} s") from None
     except (FileNotFoundError, ConnectionRefusedError):
-        raise ControlError(f"no daemon answers on {path}; is healthd running, and with this control socket?") from None
+        raise ControlError(f"no daemon answers on {path} ({_elsewhere(path)})") from None
     except PermissionError:
         raise ControlError(f"no permission to ask the daemon on {path}; be root or in its control group") from None
     except (OSError, http.client.HTTPException) as error:
@@ -49,6 +49,12 @@ def ask(path: Path, method: str, what: str, timeout: float = 30.0) -> dict[str, 
         said = (document or {}).get("error", f"answered {response.status}, which is no status of healthd's")
         raise ControlError(f"the daemon on {path}: {said}")
     return document
+
+
+def _elsewhere(path: Path) -> str:
+    """Where else a daemon may be asked: there is a socket for each instance of `healthd ldirectord`."""
+    others = sorted(str(other) for other in path.parent.glob("*.sock") if other != path)
+    return f"-s says which of {', '.join(others)}" if others else "-s names another control socket"
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

@@ -283,8 +283,7 @@ class Daemon:
             return self._refuse("the configuration could not be read", f"{type(error).__name__}: {error}")
         if loaded.config is None:
             self._watching.mind({problem.file for problem in loaded.problems}, self._read_at)
-            errors = sum(problem.severity is Severity.ERROR for problem in loaded.problems)
-            return self._refuse(f"{errors} errors", render(loaded.problems))
+            return self._refuse(first_error(loaded.problems), render(loaded.problems))
         try:
             if self._claims:
                 self._claims.take([service.key for service in loaded.config.services])
@@ -320,6 +319,12 @@ class Daemon:
         await self._director.configure(config)
         if self._claims:
             self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())
+
+
+def first_error(problems: Sequence[Problem]) -> str:
+    """The first error with its place, and how many follow it. problems: one at least is an error."""
+    first, *rest = [problem for problem in problems if problem.severity is Severity.ERROR]
+    return f"{first}{f' (and {len(rest)} more)' if rest else ''}"
 
 
 def counted(services: int) -> str:

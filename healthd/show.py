@@ -47,7 +47,8 @@ def _head(document: Document) -> Iterator[str]:
 def _service(service: Document) -> Iterator[str]:
     marks = [] if service["present"] else ["NOT IN THE TABLE"]
     marks += ["EDITED BY SOMEBODY ELSE"] if service["edited"] else []
-    yield "  ".join([service["name"], service["virtual"], service["scheduler"], *marks])
+    names = dict.fromkeys((service["name"], service["virtual"]))  # one of an ldirectord.cf is called by its address
+    yield "  ".join([*names, service["scheduler"], *marks])
     rows = [_server(real) for real in service["reals"]]
     fallback = service["fallback"]
     if fallback:

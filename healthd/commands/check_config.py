@@ -8,8 +8,9 @@ import sys
 
 from healthd.commands import exits
 from healthd.commands.arguments import add_config, reading
+from healthd.commands.loading import tell
 from healthd.config.load import load
-from healthd.config.problems import as_json, render
+from healthd.config.problems import as_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([as_json(problem) for problem in loaded.problems], indent=2))
     elif loaded.problems:
-        print(render(loaded.problems, color=sys.stdout.isatty()), end="")
+        tell(arguments.config, loaded, sys.stdout)
     if loaded.config is None:
         return exits.CONFIG
     if not arguments.json:

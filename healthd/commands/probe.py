@@ -1,10 +1,11 @@
-"""healthd probe SERVICE [REAL]: ask real servers once, as the daemon would, and show what was sent and received."""
+"""healthd probe [SERVICE [REAL]]: ask real servers once, as the daemon would, and show what was sent and received."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -30,15 +31,17 @@ from healthd.runner.process import start_runner
 CODES = {Outcome.PASS: exits.OK, Outcome.FAIL: exits.CHANGES, Outcome.INCONCLUSIVE: exits.UNSURE}
 
 
-Question = tuple[RealServer, CheckPlan]
-KEYS = ("real", "kind", "target", "outcome", "reason", "detail", "weight", "took_ms")
+Asked = tuple[ServiceConfig, RealServer]
+Question = tuple[ServiceConfig, RealServer, CheckPlan]
+KEYS = ("service", "real", "kind", "target", "outcome", "reason", "detail", "weight", "took_ms")
 MOST_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One check of one server, asked once."""
+    """One check of one server of a service, asked once."""
 
+    service: ServiceConfig
     real: RealServer
     plan: CheckPlan
     verdict: Verdict
@@ -50,7 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--json", action="store_true", help="print verdicts as JSON, without transcripts")
     parser.add_argument("--quiet", action="store_true", help="print verdicts only")
-    parser.add_argument("service", help="name of a service")
+    parser.add_argument("service", nargs="?", help="name of a service; default: every service")
     parser.add_argument("real", nargs="?", help="address, address:port or name of one real server; default: all")
 
 
@@ -60,24 +63,25 @@ def main(arguments: argparse.Namespace) -> int:
     if config is None:
         return exits.CONFIG
     try:
-        service = _service(config, arguments.service)
-        reals = _reals(service, arguments.real)
+        services = [_service(config, arguments.service)] if arguments.service else config.services
+        asked = [(service, real) for service in services for real in _reals(service, arguments.real)]
     except LookupError as error:
         print(f"healthd: {error.args[0]}", file=sys.stderr)
         return exits.NO_INPUT
-    answers = asyncio.run(_ask_all(config.settings, reals))
+    answers = asyncio.run(_ask_all(config.settings, asked))
     if arguments.json:
-        print(json.dumps(_documents(reals, answers), indent=2))
+        print(json.dumps(_documents(asked, answers), indent=2))
     else:
-        print("\n".join(_texts(reals, answers, quiet=arguments.quiet)))
-    return max((CODES[answer.verdict.outcome] for answer in answers), default=exits.OK)
+        print("\n".join(_texts(asked, answers, quiet=arguments.quiet)))
+    return max((CODES[answer.verdict.outcome] for found in answers for answer in found), default=exits.OK)
 
 
 def _service(config: Config, name: str) -> ServiceConfig:
     by_name = {service.name: service for service in config.services}
     if name not in by_name:
         guess = nearest(name, by_name)
-        raise LookupError(f"no service is called {name!r}{f'; did you mean {guess!r}?' if guess else ''}")
+        remedy = f"did you mean {guess!r}?" if guess else f"there are {', '.join(by_name)}"
+        raise LookupError(f"no service is called {name!r}; {remedy}")
     return by_name[name]
 
 
@@ -91,36 +95,38 @@ def _reals(service: ServiceConfig, wanted: str | None) -> list[RealServer]:
     return found
 
 
-async def _ask_all(settings: Settings, reals: list[RealServer]) -> list[Answer]:
-    """Ask all of one network namespace at once, one namespace after the other: a process is in one at a time.
+async def _ask_all(settings: Settings, asked: list[Asked]) -> list[list[Answer]]:
+    """The answers of each server. All of one network namespace are asked at once, as a process is in one at a time.
 
     Every check has its own deadline, so the whole ends as well.
     """
-    questions = [(real, plan) for real in reals for plan in real.checks]
-    answers: dict[Question, Answer] = {}
+    questions = [(service, real, plan) for service, real in asked for plan in real.checks]
+    answers: dict[int, Answer] = {}
     runner = start_runner(settings.runner)
     try:
-        for netns in dict.fromkeys(plan.target.netns for _, plan in questions):
-            here = [question for question in questions if question[1].target.netns == netns]
-            answers |= zip(here, await _ask_inside(netns, here, runner), strict=True)
+        for netns in dict.fromkeys(plan.target.netns for _, _, plan in questions):
+            here = [number for number, (_, _, plan) in enumerate(questions) if plan.target.netns == netns]
+            found = await _ask_inside(netns, [questions[number] for number in here], runner)
+            answers |= zip(here, found, strict=True)
     finally:
         await runner.close()
-    return [answers[question] for question in questions]
+    in_order = iter([answers[number] for number in range(len(questions))])
+    return [list(itertools.islice(in_order, len(real.checks))) for _, real in asked]
 
 
 async def _ask_inside(netns: str | None, questions: list[Question], runner: Runner) -> list[Answer]:
     at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def one(real: RealServer, plan: CheckPlan) -> Answer:
+    async def one(service: ServiceConfig, real: RealServer, plan: CheckPlan) -> Answer:
         async with at_once:
-            return Answer(real, plan, *await ask(plan.check, plan.target, plan.cadence.timeout, runner, netns))
+            return Answer(service, real, plan, *await ask(plan.check, plan.target, plan.cadence.timeout, runner, netns))
 
     try:
         with _inside(netns):
             return list(await asyncio.gather(*(one(*question) for question in questions)))
     except PrivilegeError as error:
         verdict = Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, str(error))
-        return [Answer(real, plan, verdict, Transcript((), 0.0)) for real, plan in questions]
+        return [Answer(*question, verdict, Transcript((), 0.0)) for question in questions]
 
 
 @contextlib.contextmanager
@@ -140,14 +146,15 @@ def _inside(netns: str | None) -> Iterator[None]:
         os.close(home)
 
 
-def _texts(reals: list[RealServer], answers: list[Answer], *, quiet: bool) -> Iterator[str]:
-    for real in reals:
+def _texts(asked: list[Asked], answers: list[list[Answer]], *, quiet: bool) -> Iterator[str]:
+    several = len({service.key for service, _ in asked}) > 1
+    for (service, real), found in zip(asked, answers, strict=True):
+        before = f"{service.name}: " if several else ""
         if not real.checks:
-            yield printable(f"{label(real)}: not checked")
-        for answer in answers:
-            if answer.real is real:
-                yield printable(_head(answer))
-                yield from () if quiet else map(printable, trace_text(answer.transcript).splitlines())
+            yield printable(f"{before}{label(real)}: not checked")
+        for answer in found:
+            yield printable(before + _head(answer))
+            yield from () if quiet else map(printable, trace_text(answer.transcript).splitlines())
 
 
 def _head(answer: Answer) -> str:
@@ -159,16 +166,19 @@ def _head(answer: Answer) -> str:
     )
 
 
-def _documents(reals: list[RealServer], answers: list[Answer]) -> list[dict[str, Any]]:
+def _documents(asked: list[Asked], answers: list[list[Answer]]) -> list[dict[str, Any]]:
     """One for each check of each server; a server without any has one with outcome null."""
-    unchecked = {real.key: [dict.fromkeys(KEYS) | {"real": str(real.key)}] for real in reals if not real.checks}
-    asked = {real.key: [_document(answer) for answer in answers if answer.real is real] for real in reals}
-    return [document for real in reals for document in unchecked.get(real.key) or asked[real.key]]
+    documents = []
+    for (service, real), found in zip(asked, answers, strict=True):
+        unchecked = dict.fromkeys(KEYS) | {"service": service.name, "real": str(real.key)}
+        documents += [_document(answer) for answer in found] or [unchecked]
+    return documents
 
 
 def _document(answer: Answer) -> dict[str, Any]:
     verdict = answer.verdict
     values = (
+        answer.service.name,
         str(answer.real.key),
         answer.plan.check.kind,
         str(answer.plan.target),

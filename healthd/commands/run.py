@@ -14,8 +14,8 @@ from pathlib import Path
 
 from healthd.commands import exits
 from healthd.commands.arguments import add_config, reading
+from healthd.commands.loading import tell
 from healthd.config.load import load
-from healthd.config.problems import render
 from healthd.config.schema import Config
 from healthd.config.settings import LEVELS, STYLES
 from healthd.daemon import LOCKS, Options
@@ -58,14 +58,27 @@ def main(arguments: argparse.Namespace) -> int:
     read_at = time.time()
     loaded = load(arguments.config, reading=how)
     if loaded.config is None:
-        print(render(loaded.problems, color=sys.stderr.isatty()), end="", file=sys.stderr)
+        tell(arguments.config, loaded, sys.stderr)
         return exits.CONFIG
     table = MemoryTable() if arguments.table == "memory" else None
     adapt = partial(logging, level=arguments.log_level, style=arguments.log_style)
     options = Options(
-        arguments.config, table, arguments.in_process, arguments.locks, reading=how, read_at=read_at, adapt=adapt
+        arguments.config,
+        table,
+        arguments.in_process,
+        arguments.locks,
+        reading=how,
+        read_at=read_at,
+        adapt=adapt,
+        decided=partial(_decided, loaded.config.settings.log.to),
     )
     return asyncio.run(serve(adapt(loaded.config), options, loaded.problems))
+
+
+def _decided(log: str, why: str) -> None:
+    """Who waits at the terminal hears how the start went, if the log is not there. log: where it is."""
+    if log != "stderr":
+        print(f"healthd: {why or f'started, the log goes to {log}'}", file=sys.stderr)
 
 
 def logging(config: Config, **given: str | None) -> Config:

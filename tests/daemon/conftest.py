@@ -90,6 +90,11 @@ class RunningDaemon:
                 [*command, *arguments], stderr=errors, env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")}
             )
 
+    @property
+    def all_is_well(self) -> str:
+        """What its terminal reads if all is well."""
+        return f"healthd: started, the log goes to {self.folder / 'log'}\n"
+
     def told(self, word: str) -> str:
         """The next message to systemd that has this word."""
         end = time.monotonic() + PATIENCE

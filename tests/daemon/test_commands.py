@@ -83,6 +83,20 @@ def test_one_server_by_its_name_and_in_json(healthd, files, listener, closed):
     assert (answer["outcome"], answer["kind"], answer["target"]) == ("pass", "tcp", f"127.0.0.1:{listener.port}")
 
 
+def test_without_a_name_every_service_is_asked(healthd, files, listener, closed):
+    """The same server in two of them is asked for each."""
+    path = files(real(f"127.0.0.1:{listener.port}"))
+    two = path.read_text() + path.read_text().replace('"s"', '"t"').replace("192.0.2.1", "192.0.2.2") + real(closed)
+    path.write_text(two)
+    code, out, _ = healthd("probe", "-c", path, "--quiet")
+    assert code == 2
+    good = f"127.0.0.1:{listener.port} tcp 127.0.0.1:{listener.port}: PASS"
+    found = [line.partition(" (")[0] for line in out.splitlines()]
+    assert found == [f"s: {good}", f"t: {good}", f"t: {closed} tcp {closed}: FAIL"]
+    documents = json.loads(healthd("probe", "-c", path, "--json")[1])
+    assert [one["service"] for one in documents] == ["s", "t", "t"]
+
+
 def test_servers_held_by_the_configuration_and_servers_without_checks(healthd, files, listener):
     path = files(
         real("127.0.0.1:1", 'check = { type = "on" }')
@@ -172,7 +186,7 @@ def test_servers_of_one_namespace_are_asked_together(healthd, files, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("nope",), "no service is called 'nope'"), (("s", "10.0.0.1"), "has no real server '10.0.0.1'")],
+    [(("nope",), "no service is called 'nope'; there are s\n"), (("s", "10.0.0.1"), "has no real server '10.0.0.1'")],
 )
 def test_what_does_not_exist(healthd, files, words, said):
     code, _, err = healthd("probe", "-c", files(real("127.0.0.1:80")), *words)

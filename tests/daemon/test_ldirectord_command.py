@@ -263,7 +263,8 @@ def test_a_reload_of_a_broken_configuration_changes_nothing_and_says_so_in_the_l
     pid = place.start()
     place.config.write_text(BROKEN)
     assert place.call(NAME, "force-reload").code == 0
-    until(lambda: any("reload refused" in line for line in place.lines()), "it is refused")
+    refused = f'reload refused: {place.config}:2:5: error: Unknown command "no such thing"; nothing was changed'
+    until(lambda: refused in place.lines(), "it is refused, and says why")
     assert place.call(NAME, "status").code == 0
     assert alive(pid)
     assert [service["virtual"] for service in ask(place.socket, "GET", "/v1/status")["services"]] == [

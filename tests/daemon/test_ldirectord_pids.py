@@ -93,14 +93,18 @@ def test_a_stock_ldirectord_of_the_same_instance_is_found_and_stopped(place):
 # --- defects of ldirectord --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [BROKEN, "\ufeffvirtual=x", "", None], ids=["broken", "bom", "empty", "missing"])
+@pytest.mark.parametrize(
+    "content",
+    [BROKEN, "\ufeffvirtual=x", 'logfile = "{log}"\n', None],
+    ids=["broken", "bom", "without a service", "missing"],
+)
 def test_b10_status_and_stop_of_a_running_daemon_work_whatever_the_file_looks_like(place, content):
     """Stock reads the file first: a mistake in it deletes the daemon's pid file, and nobody finds it again."""
     pid = place.start()
     if content is None:
         place.config.unlink()
     else:
-        place.config.write_text(content)
+        place.config.write_text(content.format(log=place.log))
     wanted = NAME if content is None else str(place.config)
     running = Said(0, "", f"ldirectord for {wanted} is running with pid: {pid}\n")
     assert place.call(NAME, "status") == running

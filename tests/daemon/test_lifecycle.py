@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from healthd.commands.arguments import DEFAULT_CONFIG
 from healthd.control import ControlError, ask
 from tests.daemon.conftest import PATIENCE, service_text
 
@@ -75,7 +76,7 @@ def test_what_a_child_process_says_is_in_the_log(start, write, tmp_path):
     daemon.until(
         lambda: any("runner" in line["message"] and "KILL" in line["message"] for line in daemon.events()), "it is told"
     )
-    assert daemon.errors.read_text() == ""
+    assert daemon.errors.read_text() == daemon.all_is_well
 
 
 def test_systemd_hears_ready_after_the_first_round_and_stopping_at_the_end(start, write, listeners):
@@ -232,7 +233,28 @@ def test_commands_without_a_daemon_say_so(tmp_path):
     answer = healthd("status", "-s", str(tmp_path / "none.sock"))
 
     assert answer.returncode == 69
-    assert "no daemon answers" in answer.stderr
+    assert f"no daemon answers on {tmp_path}/none.sock (-s names another control socket)" in answer.stderr
+
+
+def test_who_waits_at_the_terminal_hears_why_it_did_not_start(start, write, listeners, tmp_path):
+    write(service_text("www", listeners))
+    (tmp_path / "control.sock").mkdir()
+    daemon = start()
+    assert daemon.process.wait(PATIENCE) == 69
+    assert daemon.errors.read_text().startswith("healthd: ")
+    assert "control.sock" in daemon.errors.read_text()
+
+
+def test_where_there_is_no_configuration_the_option_that_names_one_is_told():
+    """Of one that was named, the name is enough."""
+    if DEFAULT_CONFIG.exists():
+        pytest.skip("this machine has a healthd.toml")
+    for command in (["run"], ["plan"], ["check-config"], ["probe"]):
+        answer = healthd(*command, HEALTHD_CONFIG=str(DEFAULT_CONFIG))
+        assert answer.returncode == 78
+        said = answer.stdout + answer.stderr
+        assert said.endswith("healthd: -c names another configuration, which may be an ldirectord.cf\n")
+    assert "-c names" not in healthd("check-config", "-c", "/nowhere/ldirectord.cf").stdout
 
 
 def test_one_probe_for_equal_questions_of_several_services(start, write, listeners):

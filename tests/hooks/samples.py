@@ -83,7 +83,10 @@ TOLD = {
     Kind.TABLE_BACK: ("the table can be kept again", ""),
     Kind.PROBER_LOST: ("prober 0 exited with 1; servers keep their state until it is back", ""),
     Kind.RELOADED: ("reloaded: 12 services", ""),
-    Kind.RELOAD_FAILED: ("reload refused: 1 errors, nothing was changed", "www.toml:4:1: unknown key 'pot'\n"),
+    Kind.RELOAD_FAILED: (
+        "reload refused: www.toml:4:1: error: unknown key 'pot'; nothing was changed",
+        "www.toml:4:1: unknown key 'pot'\n",
+    ),
     Kind.STARTED: ("healthd 0.1.0 keeps 12 services", ""),
     Kind.STOPPING: ("healthd stops, stop policy leave", ""),
 }

@@ -92,7 +92,10 @@ def became(phase: Phase, row: DestSpec | None, *ops: RowOp) -> Event:
         ),
         (
             sample(Kind.RELOAD_FAILED),
-            ["Reloading Linux Director Daemon config on signal", "reload refused: 1 errors, nothing was changed"],
+            [
+                "Reloading Linux Director Daemon config on signal",
+                "reload refused: www.toml:4:1: error: unknown key 'pot'; nothing was changed",
+            ],
         ),
     ],
     ids=lambda value: value[0].split(":")[0] if isinstance(value, list) else "",

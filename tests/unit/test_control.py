@@ -80,6 +80,16 @@ def test_nobody_there(tmp_path, name):
         ask(tmp_path / name, "GET", "/v1/status")
 
 
+def test_nobody_there_but_others_beside_it(tmp_path):
+    """As with several instances of `healthd ldirectord`, of which none is meant by itself."""
+    for name in ("ldirectord.www.cf.sock", "ldirectord.mail.cf.sock", "table-1.lock"):
+        (tmp_path / name).touch()
+    with pytest.raises(ControlError) as caught:
+        ask(tmp_path / "control.sock", "GET", "/v1/status")
+    both = f"{tmp_path}/ldirectord.mail.cf.sock, {tmp_path}/ldirectord.www.cf.sock"
+    assert str(caught.value) == f"no daemon answers on {tmp_path}/control.sock (-s says which of {both})"
+
+
 def test_a_path_that_is_too_long(tmp_path):
     with pytest.raises(ControlError, match="too long"):
         ask(tmp_path / ("s" * 200), "GET", "/v1/status")

@@ -14,8 +14,8 @@ from healthd.model import Family
 
 FORWARDS = ("gate", "masq", "ipip")
 BAD_FORWARD = "forward method must be gate, masq or ipip"
-MOST_SERVERS = 4096
-"""healthd's own bound of a range."""
+MOST_SERVERS = 65_536
+"""healthd's own bound of a range: a network of 16 bits."""
 
 _FORGOTTEN = (
     "stock ldirectord forgets what stands behind a request that begins with a slash, and asks what the virtual says"
@@ -23,6 +23,7 @@ _FORGOTTEN = (
 _HOST = r"\d+\.\d+\.\d+\.\d+|[A-Za-z0-9.-]+|\[[0-9A-fa-f:]+\]"
 _REAL = re.compile(rf"({_HOST})(->({_HOST}))?(:(\d+|[A-Za-z0-9\-_]+))?\s+(.*)", re.ASCII)
 _TWO_COLONS = re.compile(r"^(\d+\.\d+\.\d+\.\d+)::(?=\w+\s)", re.ASCII)
+_TWO_ADDRESSES = re.compile(r"(\d+\.\d+\.\d+\.\d+)-(\d+\.\d+\.\d+\.\d+)", re.ASCII)
 _PORT = re.compile(r"(:(\d+|[A-Za-z0-9\-_]+))?$", re.ASCII)
 _LAST_WORDS = re.compile(r"(\S+)(\s+(\S+))?\s*$", re.ASCII)
 
@@ -56,7 +57,7 @@ def parse_real(text: str, family: Family, machine: Machine, *, strict: bool) -> 
     notes += ["two colons are taken for one; stock ldirectord takes the port for the address"] if meant != text else []
     first = host_of(found[1], family, machine)
     if first is None:
-        raise Wrong(f"invalid address ({found[1]}) for real server (could not resolve host)")
+        raise Wrong(f"invalid address ({found[1]}) for real server (could not resolve host{_ends_of(found[1])})")
     port = port_of(found[5] or "0", "", machine)
     if port is None:
         raise Wrong(f"invalid port ({found[5]}) for real server (could not resolve port)")
@@ -97,6 +98,12 @@ def _texts(low: int, high: int) -> Iterator[int]:
     while str(number) <= end:
         yield number
         number += 1
+
+
+def _ends_of(host: str) -> str:
+    """A remedy for a host name that looks like two addresses."""
+    found = _TWO_ADDRESSES.fullmatch(host)
+    return f"; a range is {found[1]}->{found[2]}" if found else ""
 
 
 def _flags(flags: str, addresses: tuple[str, ...], port: str, notes: list[str], *, strict: bool) -> Server:
