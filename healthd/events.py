@@ -16,6 +16,8 @@ class Kind(Enum):
     SERVER_DOWN = "server-down"
     SERVER_WEIGHT = "server-weight"
     SERVER_ADMIN = "server-admin"
+    OVERRIDE_SET = "override-set"
+    OVERRIDE_ENDED = "override-ended"
     SERVER_FAILING = "server-failing"
     SERVER_STEADY = "server-steady"
     SERVER_UNSURE = "server-unsure"

@@ -16,6 +16,8 @@ from itertools import chain
 
 from healthd.assignment import ServerRef
 from healthd.config.schema import Admin, RealServer, ServiceConfig
+from healthd.events import Event, Kind
+from healthd.log.entry import rfc3339
 from healthd.model import Address
 from healthd.policy import Wish, combined
 
@@ -83,6 +85,20 @@ class Override:
         """The same, as policy takes it."""
         return Wish(ADMIN[self.kind], f"{self.who}: {self.why}" if self.why else self.who, self.weight)
 
+    @property
+    def lowers(self) -> bool:
+        """Whether it takes new connections away from whom it covers."""
+        return self.kind is not OverrideKind.WEIGHT or self.weight == 0
+
+    def replaces(self, other: Override) -> bool:
+        """Whether there can be only one of the two."""
+        return (self.scope, self.kind) == (other.scope, other.kind)
+
+    def __str__(self) -> str:
+        """Text for people: drain of 10.0.0.11 in every service."""
+        what = f"weight {self.weight} for" if self.kind is OverrideKind.WEIGHT else f"{self.kind.value} of"
+        return f"{what} {self.scope}"
+
 
 class UnknownName(LookupError):
     """A name that no service, server or host has. One sentence for people, with what may have been meant."""
@@ -104,6 +120,25 @@ def wishes(overrides: Iterable[Override], services: Iterable[ServiceConfig]) -> 
             if found:
                 wanted[service.key, real.key] = combined(override.wish for override in found)
     return wanted
+
+
+def told_set(override: Override, at: float) -> Event:
+    """The event of an override that is in force now. at: seconds since the epoch."""
+    until = "" if override.until is None else f", until {rfc3339(override.until)}"
+    return _event(Kind.OVERRIDE_SET, override, f"{override.wish.why} asks for {override}{until}", at)
+
+
+def told_ended(override: Override, who: str, at: float) -> Event:
+    """The event of one that is no longer. who: ended it; empty if its time was over."""
+    how = f"{who} ends" if who else "the time is over for"
+    return _event(Kind.OVERRIDE_ENDED, override, f"{how} the {override}, which {override.wish.why} had asked for", at)
+
+
+def _event(kind: Kind, override: Override, message: str, at: float) -> Event:
+    scope = override.scope
+    return Event(
+        kind, at, message, service=scope.service, real=scope.server, reason=override.who, detail=override.kind.value
+    )
 
 
 def find(words: Sequence[str], services: Sequence[ServiceConfig]) -> Scope:

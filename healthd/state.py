@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from healthd.events import Event
-from healthd.hooks.words import document
 from healthd.overrides import Override, OverrideKind, Scope
 
 VERSION = 1
@@ -30,8 +28,8 @@ SCHEMA = (
         who TEXT NOT NULL, why TEXT NOT NULL, since REAL NOT NULL, until REAL,
         PRIMARY KEY (service, server, kind)) STRICT""",
     """CREATE TABLE event (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL,
-        service TEXT NOT NULL, real TEXT NOT NULL, event TEXT NOT NULL) STRICT""",
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, service TEXT NOT NULL, real TEXT NOT NULL, event TEXT NOT NULL)
+        STRICT""",
     "CREATE INDEX event_at ON event (at)",
     "CREATE INDEX event_service ON event (service, real)",
 )
@@ -47,9 +45,10 @@ class StateUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An event as it is kept. id: grows with time, also over restarts. event: as a hook gets it."""
+    """An event as it is kept. id: grows with time, also over restarts. at: seconds. event: as a hook gets it."""
 
     id: int
+    at: float
     event: dict[str, Any]
 
 
@@ -62,6 +61,13 @@ class Wanted:
     after: int = 0
     since: float = 0.0
     most: int = 1000
+
+    def includes(self, kept: Kept) -> bool:
+        """Whether an event is one of them."""
+        about = kept.event
+        if kept.id <= self.after or kept.at < self.since:
+            return False
+        return self.service in ("", about["service"]) and self.real in ("", about["real"])
 
 
 class StateStore:
@@ -119,33 +125,39 @@ class StateStore:
 
     # --- events ------------------------------------------------------------------------------------------------
 
-    async def append(self, events: Sequence[Event]) -> None:
-        """Keep events, in this order."""
-        rows = [(e.at, e.kind.value, e.service, e.real, document(e).decode()) for e in events]
+    async def append(self, events: Sequence[Kept]) -> None:
+        """Keep events under their ids."""
+        rows = [
+            (one.id, one.at, one.event["service"], one.event["real"], json.dumps(one.event, separators=(",", ":")))
+            for one in events
+        ]
 
         def work() -> None:
             with self._database() as db:
-                db.executemany("INSERT INTO event (at, kind, service, real, event) VALUES (?, ?, ?, ?, ?)", rows)
+                db.executemany(
+                    "INSERT OR IGNORE INTO event (id, at, service, real, event) VALUES (?, ?, ?, ?, ?)", rows
+                )
 
         await self._do(work)
 
     async def events(self, wanted: Wanted) -> list[Kept]:
         """The newest of those wanted, oldest first."""
         query = (
-            "SELECT id, event FROM event WHERE id > ? AND at >= ? AND (? = '' OR service = ?) AND (? = '' OR real = ?)"
+            "SELECT id, at, event FROM event"
+            " WHERE id > ? AND at >= ? AND (? = '' OR service = ?) AND (? = '' OR real = ?)"
             " ORDER BY id DESC LIMIT ?"
         )
         values = (wanted.after, wanted.since, *[wanted.service] * 2, *[wanted.real] * 2, wanted.most)
         rows = await self._do(lambda: self._rows(query, values))
-        return [Kept(row["id"], json.loads(row["event"])) for row in reversed(rows)]
+        return [Kept(row["id"], row["at"], json.loads(row["event"])) for row in reversed(rows)]
 
     async def forget_events(self, before: float, most: int) -> None:
-        """Delete events older than a time, and the oldest of those that are more than `most`."""
+        """Delete events older than a time, and all but the newest `most`; one stays, for its id is not used again."""
 
         def work() -> None:
             with self._database() as db:
-                db.execute("DELETE FROM event WHERE at < ?", (before,))
-                db.execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?", (most,))
+                (last,) = db.execute("SELECT max(id) FROM event").fetchone()
+                db.execute("DELETE FROM event WHERE (at < ? OR id <= ?) AND id < ?", (before, (last or 0) - most, last))
 
         await self._do(work)
 

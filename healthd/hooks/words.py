@@ -46,6 +46,8 @@ def subject(event: Event) -> Hashable:
             return ("weight", *row)
         case Kind.SERVER_ADMIN:
             return ("admin", *row)
+        case Kind.OVERRIDE_SET | Kind.OVERRIDE_ENDED:
+            return ("override", event.service, event.real, event.detail)
         case Kind.SERVER_FAILING | Kind.SERVER_STEADY:
             return ("streak", *row)
         case Kind.SERVER_UNSURE | Kind.SERVER_SURE:

@@ -19,6 +19,7 @@ from healthd.ipvs.base import RowRefused
 from healthd.model import AddressKey, DestKey, DestSpec, Forwarding, Protocol, ServiceSpec
 from healthd.narrate import Transition
 from healthd.ops import AddDest, DelDest, SetDest
+from healthd.overrides import Override, OverrideKind, Scope, told_ended, told_set
 from healthd.policy import Wish
 
 AT = 1795317164.123
@@ -32,6 +33,7 @@ WWW = ServiceConfig("www", KEY, ServiceSpec("wlc"), (REAL,), fallback=Fallback(S
 PASSED = Verdict(Outcome.PASS, Reason.OK, "200 OK")
 LATE = Verdict(Outcome.FAIL, Reason.TIMEOUT, "no answer within 1 s")
 TIRED = Verdict(Outcome.PASS, Reason.OK, "the script asks for 5")
+DRAINED = Override(Scope("", "10.0.0.11"), OverrideKind.DRAIN, "amy", "new kernel", 0.0)
 UNASKED = Verdict(Outcome.INCONCLUSIVE, Reason.LOCAL, "too many open files")
 
 
@@ -51,6 +53,10 @@ def _made(kind: Kind) -> Event:
         case Kind.SERVER_ADMIN:
             done = narrate.effects([SetDest(KEY, SERVER, NONE)])
             return narrate.server_admin(WWW, REAL, Wish(Admin.DRAINED, ""), Phase.UP, NONE, done, AT)
+        case Kind.OVERRIDE_SET:
+            return told_set(DRAINED, AT)
+        case Kind.OVERRIDE_ENDED:
+            return told_ended(DRAINED, "bob", AT)
         case Kind.SERVER_FAILING:
             return narrate.server_failing(WWW, REAL, 1, 3, LATE, AT)
         case Kind.SERVER_STEADY:

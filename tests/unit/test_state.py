@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from healthd.events import Event, Kind
+from healthd.hooks.words import values
 from healthd.overrides import Override, OverrideKind, Scope
-from healthd.state import StateStore, StateUnusable, Wanted
+from healthd.state import Kept, StateStore, StateUnusable, Wanted
 
 DRAIN = Override(Scope("www", "10.0.0.11:80"), OverrideKind.DRAIN, "amy", "new kernel", 1000.0)
 WEIGHT = Override(Scope("", "10.0.0.12"), OverrideKind.WEIGHT, "bob", "", 1001.5, 2000.25, 7)
 
 
-def event(at: float, service: str = "www", real: str = "10.0.0.11:80", kind: Kind = Kind.SERVER_DOWN) -> Event:
-    return Event(kind, at, f"{service}: something", service=service, real=real, weight=0, effect=("set",))
+def event(number: int, service: str = "www", real: str = "10.0.0.11:80") -> Kept:
+    """An event whose id and time are the same number."""
+    told = Event(Kind.SERVER_DOWN, float(number), f"{service}: something", service=service, real=real, effect=("set",))
+    return Kept(number, told.at, values(told))
 
 
 @pytest.fixture
@@ -85,44 +88,53 @@ asyncio.run(main())
 # --- events -----------------------------------------------------------------------------------------------------
 
 
-async def test_events_come_back_in_their_order_with_growing_ids(store):
-    await store.append([event(1.0), event(2.0, "mail")])
+async def test_events_come_back_in_their_order_as_they_were(store):
+    events = [event(1), event(2, "mail"), event(7, real="10.0.0.12:80")]
+    await store.append(events[:2])
+    await store.append(events[2:])
     again = await reopened(store)
-    await again.append([event(3.0, real="10.0.0.12:80", kind=Kind.SERVER_UP)])
-    kept = await again.events(Wanted())
-    assert [each.event["kind"] for each in kept] == ["server-down", "server-down", "server-up"]
-    assert [each.id for each in kept] == sorted({each.id for each in kept})
-    assert kept[0].event["at"] == "1970-01-01T00:00:01.000Z"
-    assert kept[0].event["effect"] == ["set"]
+    assert await again.events(Wanted()) == events
     await again.close()
 
 
+async def test_an_event_that_is_kept_already_is_not_kept_twice(store):
+    await store.append([event(1), event(2)])
+    await store.append([event(2), event(3)])
+    assert [kept.id for kept in await store.events(Wanted())] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
-    ("wanted", "times"),
+    ("wanted", "ids"),
     [
+        (Wanted(), [1, 2, 3, 4]),
         (Wanted(service="mail"), [2]),
         (Wanted(real="10.0.0.12:80"), [3]),
         (Wanted(service="www", real="10.0.0.11:80"), [1, 4]),
         (Wanted(after=2), [3, 4]),
         (Wanted(since=2.0), [2, 3, 4]),
-        (Wanted(most=2), [3, 4]),
         (Wanted(service="nobody"), []),
     ],
 )
-async def test_events_are_found_by_what_they_are_about(store, wanted, times):
-    await store.append([event(1.0), event(2.0, "mail"), event(3.0, real="10.0.0.12:80"), event(4.0)])
-    assert [int(kept.event["at"][18:19]) for kept in await store.events(wanted)] == times
+async def test_events_are_found_by_what_they_are_about(store, wanted, ids):
+    events = [event(1), event(2, "mail"), event(3, real="10.0.0.12:80"), event(4)]
+    await store.append(events)
+    assert [kept.id for kept in await store.events(wanted)] == ids
+    assert [kept.id for kept in events if wanted.includes(kept)] == ids
 
 
-async def test_old_events_are_forgotten_and_their_ids_not_used_again(store):
-    await store.append([event(float(at)) for at in range(10)])
-    last = (await store.events(Wanted()))[-1].id
+async def test_the_newest_are_given_if_there_are_more_than_wanted(store):
+    await store.append([event(number) for number in range(1, 10)])
+    assert [kept.id for kept in await store.events(Wanted(most=2))] == [8, 9]
+
+
+async def test_old_events_are_forgotten_but_for_the_last(store):
+    await store.append([event(number) for number in range(1, 10)])
+    await store.forget_events(before=3.0, most=100)
+    assert [kept.id for kept in await store.events(Wanted())] == [3, 4, 5, 6, 7, 8, 9]
     await store.forget_events(before=3.0, most=5)
-    assert len(await store.events(Wanted())) == 5
-    await store.forget_events(before=100.0, most=5)
-    assert await store.events(Wanted()) == []
-    await store.append([event(100.0)])
-    assert (await store.events(Wanted()))[-1].id == last + 1
+    assert [kept.id for kept in await store.events(Wanted())] == [5, 6, 7, 8, 9]
+    await store.forget_events(before=1000.0, most=5)
+    assert [kept.id for kept in await store.events(Wanted())] == [9]
 
 
 # --- files that are not as they should be -----------------------------------------------------------------------
@@ -143,7 +155,7 @@ async def test_a_file_that_is_no_database_is_put_aside_and_a_new_one_begun(tmp_p
 async def test_a_damaged_database_is_put_aside(tmp_path):
     path = tmp_path / "state.db"
     store = await StateStore.open(path)
-    await store.append([event(float(at), "x" * 500) for at in range(500)])
+    await store.append([event(number, "x" * 500) for number in range(1, 500)])
     await store.close()
     with path.open("r+b") as file:
         file.seek(4096)
@@ -189,7 +201,7 @@ async def test_a_full_disk_is_told_and_harms_nothing(tmp_path):
     await store.keep([DRAIN])
     await asyncio.get_running_loop().run_in_executor(store._thread, _fill, store)
     with pytest.raises(StateUnusable, match="full"):
-        await store.append([event(1.0, "x" * 100_000)])
+        await store.append([event(1, "x" * 100_000)])
     assert await store.overrides() == [DRAIN]
     await store.close()
 
