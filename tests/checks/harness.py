@@ -269,6 +269,12 @@ def same_verdict_for_every_cut(
     return verdicts.pop()
 
 
+def every_cut(check: Check | AsyncCheck, *script: Item) -> Verdict:
+    """The verdict of one stream, the same for every cut of every answer."""
+    longest = max((len(item) for item in script if isinstance(item, bytes)), default=2)
+    return same_verdict_for_every_cut(check, lambda: [stream(*script)], longest)
+
+
 def passed(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.PASS
 

@@ -87,7 +87,10 @@ _JOE = "joe:$5$healthdsalt$inuuTB9Cbk6qVDmNtoP1bo8yzQvuJLrB1AUz38HwrxA\n"  # the
 
 @dataclass(frozen=True)
 class News:
-    """Ports of an nnrpd, plain and TLS, whose readers may post, and of one whose guests may not. process: of `plain`."""
+    """Ports of an nnrpd, plain and TLS, whose readers may post, and of one whose guests may not.
+
+    process: of the first.
+    """
 
     plain: int
     secure: int

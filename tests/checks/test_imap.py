@@ -20,10 +20,10 @@ from tests.checks.harness import (
     Player,
     Sent,
     at,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
     whole,
@@ -39,11 +39,6 @@ RESPONSE = b"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"  # of RFC 2195, 2
 
 def able(words: bytes, tag: bytes = b"h1") -> bytes:
     return b"* CAPABILITY IMAP4rev1 %b\r\n%b OK done\r\n" % (words, tag)
-
-
-def every_cut(check: ImapCheck, *script: Item) -> Verdict:
-    length = max(len(item) for item in script if isinstance(item, bytes))
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], length)
 
 
 def test_a_greeting_and_capabilities_pass_however_they_are_cut():

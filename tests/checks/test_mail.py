@@ -12,13 +12,13 @@ import pytest
 
 from checks.__main__ import main
 from checks.arguments import add_options, build
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls, Verdict
+from tests.checks.asking import verdict_of
 from tests.checks.mail import ANSWERS, GREETINGS, KINDS, MailCheck, mail_server
 from tests.checks.servers import Certified, certify, server_context
 from tests.support import servers
 
-PATIENCE, SHORT = 20.0, 0.4
+SHORT = 0.4
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
 every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
@@ -35,15 +35,6 @@ def context(certified: Certified) -> Iterator[ssl.SSLContext]:
 
 def joe(kind: str) -> MailCheck:
     return KINDS[kind](user="joe", password="s3cret", auth="user" if kind == "pop" else "plain")
-
-
-async def verdict_of(check: MailCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    """A verdict about the server: what this machine slept through is asked again."""
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 # --- servers in their right mind --------------------------------------------------------------------------------

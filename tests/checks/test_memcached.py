@@ -1,8 +1,7 @@
-"""The memcached check by transcripts in both of its protocols, and against servers that misbehave."""
+"""The memcached check by transcripts in both of its protocols."""
 
 from __future__ import annotations
 
-import socket
 import struct
 
 import pytest
@@ -10,32 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.memcached import MemcachedCheck
-from healthd.check import Connect, Outcome, Reason, Send, Tls, Verdict
+from healthd.check import Connect, Outcome, Reason, Send, Tls
 from tests.checks.harness import (
     END,
     RESET,
-    Item,
     Player,
     Sent,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
 )
-from tests.checks.wayward import SHORT, WAYWARD, dripping, verdict_of
-from tests.support import servers
 
 ASK, VERSION = Sent(b"version\r\n"), b"VERSION 1.6.18\r\n"
 STATS = b"STAT pid 7\r\nSTAT accepting_conns 1\r\nSTAT version 1.6.18\r\nEND\r\n"
 SASL = MemcachedCheck(user="joe", password="secret", login="sasl")
-
-
-def every_cut(check: MemcachedCheck, *script: Item) -> Verdict:
-    """The verdict of a transcript, the same for every cut of every answer."""
-    longest = max((len(item) for item in script if isinstance(item, bytes)), default=2)
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], longest)
 
 
 # --- text -------------------------------------------------------------------------------------------------------
@@ -249,38 +239,3 @@ def test_junk_gives_a_verdict(junk: list[bytes]):
 
 def test_a_reset_in_the_middle_is_a_reset():
     assert failed(play(MemcachedCheck(), stream(b"VERS", RESET)), Reason.RESET)
-
-
-# --- servers that misbehave -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("check", [MemcachedCheck(), SASL])
-@pytest.mark.parametrize(("handler", "reasons"), WAYWARD)
-async def test_a_server_that_misbehaves_fails_for_its_reason(
-    handler: servers.Handler, reasons: frozenset[Reason], check: MemcachedCheck
-):
-    with servers.serving(handler) as server:
-        verdict = await verdict_of(check, server.target)
-    assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason in reasons
-
-
-@pytest.mark.parametrize("handler", [servers.accept_only, servers.silent])
-async def test_silence_is_too_late(handler: servers.Handler):
-    with servers.serving(handler) as server:
-        assert (await verdict_of(MemcachedCheck(), server.target, SHORT)).reason is Reason.TIMEOUT
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_a_closed_port_refuses(family: int):
-    assert (await verdict_of(MemcachedCheck(), servers.refusing(family))).reason is Reason.REFUSED
-
-
-async def test_a_server_without_tls_fails_tls():
-    with servers.serving(servers.junk) as server:
-        assert (await verdict_of(MemcachedCheck(tls=Tls(verify=False)), server.target)).reason is Reason.TLS
-
-
-async def test_a_slow_drip_is_still_an_answer():
-    with servers.serving(dripping(VERSION)) as server:
-        assert passed(await verdict_of(MemcachedCheck(), server.target))

@@ -1,8 +1,7 @@
-"""The mqtt check by transcripts in both of its versions, and against servers that misbehave."""
+"""The mqtt check by transcripts in both of its versions."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -11,21 +10,19 @@ from hypothesis import strategies as st
 
 from checks.mqtt import MqttCheck
 from checks.mqtt_packets import REASON_CODES, packet, text
-from healthd.check import CheckFailed, Connect, Outcome, Reason, Send, Tls, Verdict
+from healthd.check import CheckFailed, Connect, Outcome, Reason, Send
 from tests.checks.harness import (
     END,
     RESET,
-    Item,
     Player,
     Sent,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
 )
-from tests.checks.wayward import SHORT, WAYWARD, dripping, verdict_of
 from tests.support import servers
 
 OLD = MqttCheck(client_id="me")
@@ -38,12 +35,6 @@ BYE = b"\xe0\0"
 
 def connack(code: int, properties: bytes = b"", flags: int = 0) -> bytes:
     return packet(0x20, bytes((flags, code, len(properties))) + properties)
-
-
-def every_cut(check: MqttCheck, *script: Item) -> Verdict:
-    """The verdict of a transcript, the same for every cut of every answer."""
-    longest = max((len(item) for item in script if isinstance(item, bytes)), default=2)
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], longest)
 
 
 # --- connecting -------------------------------------------------------------------------------------------------
@@ -286,38 +277,3 @@ def test_junk_gives_a_verdict(junk: list[bytes]):
 
 def test_a_reset_in_the_middle_is_a_reset():
     assert failed(play(OLD, stream(b"\x20", RESET)), Reason.RESET)
-
-
-# --- servers that misbehave -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("check", [OLD, NEW])
-@pytest.mark.parametrize(("handler", "reasons"), WAYWARD)
-async def test_a_server_that_misbehaves_fails_for_its_reason(
-    handler: servers.Handler, reasons: frozenset[Reason], check: MqttCheck
-):
-    with servers.serving(handler) as server:
-        verdict = await verdict_of(check, server.target)
-    assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason in reasons
-
-
-@pytest.mark.parametrize("handler", [servers.accept_only, servers.silent])
-async def test_silence_is_too_late(handler: servers.Handler):
-    with servers.serving(handler) as server:
-        assert (await verdict_of(MqttCheck(), server.target, SHORT)).reason is Reason.TIMEOUT
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_a_closed_port_refuses(family: int):
-    assert (await verdict_of(MqttCheck(), servers.refusing(family))).reason is Reason.REFUSED
-
-
-async def test_a_server_without_tls_fails_tls():
-    with servers.serving(servers.junk) as server:
-        assert (await verdict_of(MqttCheck(tls=Tls(verify=False)), server.target)).reason is Reason.TLS
-
-
-async def test_a_slow_drip_is_still_an_answer():
-    with servers.serving(dripping(YES_OLD)) as server:
-        assert passed(await verdict_of(MqttCheck(), server.target))

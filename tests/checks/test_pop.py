@@ -22,10 +22,10 @@ from tests.checks.harness import (
     Player,
     Sent,
     at,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
     whole,
@@ -42,11 +42,6 @@ RESPONSE = b"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"  # of RFC 2195, 2
 
 def able(*lines: bytes) -> bytes:
     return b"".join(line + b"\r\n" for line in (b"+OK list follows", *lines, b"."))
-
-
-def every_cut(check: PopCheck, *script: Item) -> Verdict:
-    length = max(len(item) for item in script if isinstance(item, bytes))
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], length)
 
 
 def test_a_greeting_and_capabilities_pass_however_they_are_cut():

@@ -12,15 +12,15 @@ from checks.imap import ImapCheck
 from checks.pop import PopCheck
 from checks.smtp import SmtpCheck
 from healthd.check import Outcome, Reason, Tls, Verdict
-from healthd.prober.ask import ask
 from tests.checks import servers_mail
+from tests.checks.asking import PATIENCE, verdict_of
 from tests.checks.mail import MailCheck
 from tests.checks.servers import both
 from tests.checks.servers_mail import Dovecot, Postfix
 from tests.checks.silence import silenced_group
 
 pytestmark = pytest.mark.real
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 JOE = {"user": "joe", "password": 'sec"ret'}
 JOERG = {"user": "jörg", "password": "pä ß\\"}
 families = pytest.mark.parametrize("family", [0, 1])
@@ -39,12 +39,8 @@ def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
 
 
 async def asked(check: MailCheck, port: int, family: int = 0, within: float = PATIENCE) -> Verdict:
-    """A verdict about the server: what this machine slept through is asked again."""
-    for _ in range(20):
-        verdict, _ = await ask(check, both(port)[family], within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
+    """A verdict about the server at a port of one family of loopback."""
+    return await verdict_of(check, both(port)[family], within)
 
 
 async def ways_in(check: MailCheck, dovecot: Dovecot, family: int) -> list[Verdict]:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from checks.nntp import NntpCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls
+from tests.checks.asking import verdict_of
 from tests.checks.servers import both
 from tests.checks.servers_nntp import News, innd, news
 from tests.checks.silence import silenced
 
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 JOE: dict[str, Any] = {"user": "joe", "password": "secret"}
 pytestmark = pytest.mark.real
 
@@ -24,14 +24,6 @@ pytestmark = pytest.mark.real
 def inn() -> Iterator[News]:
     with news() as served:
         yield served
-
-
-async def verdict_of(check: NntpCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if "stalled" not in verdict.detail:
-            break
-    return verdict
 
 
 @pytest.mark.parametrize("family", [0, 1])

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from checks.ssh import SshCheck
-from healthd.check import Outcome, Reason, Target, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Target
+from tests.checks.asking import verdict_of
 from tests.checks.servers import both
 from tests.checks.servers_ssh import Sshd, sshd
 from tests.checks.silence import silenced
 
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 pytestmark = pytest.mark.real
 
 
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.real
 def openssh() -> Iterator[Sshd]:
     with sshd() as served:
         yield served
-
-
-async def verdict_of(check: SshCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if "stalled" not in verdict.detail:
-            break
-    return verdict
 
 
 @pytest.mark.parametrize("family", [0, 1])

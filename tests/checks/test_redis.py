@@ -1,4 +1,4 @@
-"""The redis check by transcripts and against servers that misbehave."""
+"""The redis check by transcripts, and what a trace shows of it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.redis import RedisCheck
-from healthd.check import Connect, Outcome, Reason, Send, Tls, Verdict
+from healthd.check import Connect, Outcome, Reason, Send, Tls
 from healthd.prober.ask import ask
 from healthd.prober.trace import trace_text
+from tests.checks.asking import PATIENCE
 from tests.checks.harness import (
     END,
     RESET,
-    Item,
     Player,
     Sent,
     at,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
     whole,
 )
-from tests.checks.wayward import PATIENCE, SHORT, WAYWARD, dripping, verdict_of
 from tests.support import servers
 
 PING, PONG, OK = Sent(b"*1\r\n$4\r\nPING\r\n"), b"+PONG\r\n", b"+OK\r\n"
@@ -52,12 +51,6 @@ MASTER = info(
 )
 REPLICA = info("role:slave", "master_host:10.0.0.9", "master_link_status:up", "master_last_io_seconds_ago:3")
 CUT_OFF = info("role:slave", "master_link_status:down", "master_last_io_seconds_ago:-1", "master_sync_in_progress:1")
-
-
-def every_cut(check: RedisCheck, *script: Item) -> Verdict:
-    """The verdict of a transcript, the same for every cut of every answer."""
-    longest = max((len(item) for item in script if isinstance(item, bytes)), default=2)
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], longest)
 
 
 def test_a_pong_passes_and_nothing_else_is_asked():
@@ -273,38 +266,6 @@ def test_junk_gives_a_verdict(junk: list[bytes]):
         assert play(check, stream(*junk, END), cut=single) == whole_verdict
         if PONG not in b"".join(junk):
             assert not passed(whole_verdict)
-
-
-# --- servers that misbehave -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("handler", "reasons"), WAYWARD)
-async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Handler, reasons: frozenset[Reason]):
-    with servers.serving(handler) as server:
-        verdict = await verdict_of(RedisCheck(), server.target)
-    assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason in reasons
-
-
-@pytest.mark.parametrize("handler", [servers.accept_only, servers.silent])
-async def test_silence_is_too_late(handler: servers.Handler):
-    with servers.serving(handler) as server:
-        assert (await verdict_of(RedisCheck(), server.target, SHORT)).reason is Reason.TIMEOUT
-
-
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_a_closed_port_refuses(family: int):
-    assert (await verdict_of(RedisCheck(), servers.refusing(family))).reason is Reason.REFUSED
-
-
-async def test_a_server_without_tls_fails_tls():
-    with servers.serving(servers.junk) as server:
-        assert (await verdict_of(RedisCheck(tls=Tls(verify=False)), server.target)).reason is Reason.TLS
-
-
-async def test_a_slow_drip_is_still_an_answer():
-    with servers.serving(dripping(PONG)) as server:
-        assert passed(await verdict_of(RedisCheck(), server.target))
 
 
 async def test_a_trace_shows_no_password():

@@ -20,10 +20,10 @@ from tests.checks.harness import (
     Player,
     Sent,
     at,
+    every_cut,
     failed,
     passed,
     play,
-    same_verdict_for_every_cut,
     single,
     stream,
     whole,
@@ -40,11 +40,6 @@ JOE = SmtpCheck(user="joe", password="s3cret")
 TIM = SmtpCheck(user="tim", password="tanstaaftanstaaf")
 CHALLENGE = b64encode(b"<1896.697170952@postoffice.reston.mci.net>")
 RESPONSE = b"dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"
-
-
-def every_cut(check: SmtpCheck, *script: Item) -> Verdict:
-    length = max(len(item) for item in script if isinstance(item, bytes))
-    return same_verdict_for_every_cut(check, lambda: [stream(*script)], length)
 
 
 def offering(mechanisms: bytes) -> bytes:
