@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from checks.grpc_call import Reply, call
-from checks.http_request import host_rule, name_of
+from checks.http_request import authority, host_rule, name_of
 from healthd.check import CheckFailed, Connect, Connected, Conversation, Reason, Target, Tls, option, shown
 
 _PATH = "/grpc.health.v1.Health/Check"
@@ -74,7 +74,8 @@ class GrpcCheck:
             got = connected.tls.alpn or "nothing"
             raise CheckFailed(Reason.PROTOCOL, f"server does not speak HTTP/2: ALPN has agreed on {got}, want h2")
         scheme = "http" if self.tls is None else "https"
-        reply = yield from call(scheme, self.authority or str(target), _PATH, self._request)
+        name = self.authority or authority(target, default_port=0).decode()
+        reply = yield from call(scheme, name, _PATH, self._request)
         return self._judge(reply)
 
     def _judge(self, reply: Reply) -> str:

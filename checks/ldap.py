@@ -188,7 +188,8 @@ class LdapCheck:
         return None
 
     def _judge(self, found: _Found, result: Result) -> str:
-        enough = result.code == ldap_message.SIZE_LIMIT_EXCEEDED and 0 < self._limit <= found.seen
+        ours = result.code == ldap_message.SIZE_LIMIT_EXCEEDED and 0 < self._limit <= found.seen
+        enough = ours and ldap_message.result_name(ldap_message.SUCCESS) in self.result
         name = ldap_message.result_name(ldap_message.SUCCESS if enough else result.code)
         if name not in self.result:
             raise CheckFailed(Reason.UNEXPECTED, f"search: got {result}, want {', '.join(self.result)}")

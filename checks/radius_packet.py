@@ -177,9 +177,13 @@ def verified(data: bytes, asked: bytes, secret: bytes) -> Answer:
     proofs = [at for kind, at, _ in attributes if kind == _MESSAGE_AUTHENTICATOR]
     if proofs:
         _check_proofs(packet, authenticator, proofs, secret)
-    elif any(kind == _PROXY_STATE for kind, _, _ in attributes):
+    elif not _proxy_states(attributes) <= _proxy_states(_attributes(asked)):
         raise PacketError("it has a Proxy-State that we did not send and no Message-Authenticator (CVE-2024-3596)")
     return Answer(packet[0], tuple((kind, value) for kind, _, value in attributes), bool(proofs))
+
+
+def _proxy_states(attributes: Iterable[tuple[int, int, bytes]]) -> set[bytes]:
+    return {value for kind, _, value in attributes if kind == _PROXY_STATE}
 
 
 def _attributes(packet: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from h2.errors import ErrorCodes
@@ -72,6 +73,7 @@ def test_the_verdict_stands_if_there_is_nobody_to_say_good_bye_to():
     [
         (GrpcCheck(), V4, {":authority": "192.0.2.11:80", ":scheme": "http"}, b""),
         (GrpcCheck(service="a.b"), V6, {":authority": "[2001:db8::11]:80"}, b"\x0a\3a.b"),
+        (GrpcCheck(), Target(ip_address("fe80::11%eth0"), 443), {":authority": "[fe80::11]:443"}, b""),
         (GrpcCheck(authority="a.example:8443"), V4, {":authority": "a.example:8443"}, b""),
         (GrpcCheck(service="é" * 100), V4, {}, b"\x0a\xc8\1" + "é".encode() * 100),
     ],

@@ -214,6 +214,16 @@ def test_a_limit_of_our_own_is_no_failure_and_one_of_the_server_s_is():
     assert failed(verdict_on(everything, entry("cn=a"), done=limited), Reason.UNEXPECTED)
 
 
+def test_a_limit_may_be_the_right_result_too():
+    limited = result(3, 0x65, 4)
+    wanted = replace(TREE, result=("sizeLimitExceeded",))
+    assert verdict_on(wanted, entry("cn=a"), done=limited).detail == "sizeLimitExceeded, 1 entry"
+    assert passed(verdict_on(wanted, done=limited))
+    assert verdict_on(wanted, entry("cn=a")).detail == "search: got success (0), want sizeLimitExceeded"
+    either = replace(TREE, result=("success", "sizeLimitExceeded"))
+    assert passed(verdict_on(either, entry("cn=a"), done=limited))
+
+
 def test_referrals_are_told_and_not_followed():
     away = verdict_on(TREE, done=result(3, 0x65, 10, "", referral("ldap://b/dc=a", "ldap://c/dc=a")))
     assert away.detail == "search: got referral (10) to ldap://b/dc=a ldap://c/dc=a, want success"

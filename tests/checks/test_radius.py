@@ -171,6 +171,10 @@ def test_an_answer_must_be_hard_to_forge_unless_told_otherwise():
     forged = play(lax, datagrams(answer(2, b"\x21\x06junk", proof=False)))
     assert "Proxy-State that we did not send" in forged.detail
     assert passed(play(lax, datagrams(answer(2, b"\x21\x06junk"))))
+    sent = replace(lax, attributes=(("33", "ours"),))
+    assert passed(play(sent, datagrams(answer(2, b"\x21\x06ours", proof=False))))
+    more = play(sent, datagrams(answer(2, b"\x21\x06ours\x21\x06junk", proof=False)))
+    assert "Proxy-State that we did not send" in more.detail
 
 
 def wrong_proof(asked: bytes) -> bytes:
