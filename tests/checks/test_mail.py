@@ -13,9 +13,9 @@ import pytest
 from checks.__main__ import main
 from checks.arguments import add_options, build
 from healthd.check import Outcome, Reason, Tls, Verdict
-from tests.checks.asking import verdict_of
 from tests.checks.mail import ANSWERS, GREETINGS, KINDS, MailCheck, mail_server
 from tests.checks.servers import Certified, certify, server_context
+from tests.checks.wayward import verdict_of
 from tests.support import servers
 
 SHORT = 0.4

@@ -13,11 +13,11 @@ from checks.pop import PopCheck
 from checks.smtp import SmtpCheck
 from healthd.check import Outcome, Reason, Tls, Verdict
 from tests.checks import servers_mail
-from tests.checks.asking import PATIENCE, verdict_of
 from tests.checks.mail import MailCheck
 from tests.checks.servers import both
 from tests.checks.servers_mail import Dovecot, Postfix
 from tests.checks.silence import silenced_group
+from tests.checks.wayward import PATIENCE, verdict_of
 
 pytestmark = pytest.mark.real
 SHORT = 0.5

@@ -10,10 +10,10 @@ import pytest
 
 from checks.nntp import NntpCheck
 from healthd.check import Outcome, Reason, Tls
-from tests.checks.asking import verdict_of
 from tests.checks.servers import both
 from tests.checks.servers_nntp import News, innd, news
 from tests.checks.silence import silenced
+from tests.checks.wayward import verdict_of
 
 SHORT = 0.5
 JOE: dict[str, Any] = {"user": "joe", "password": "secret"}

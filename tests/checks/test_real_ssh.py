@@ -9,10 +9,10 @@ import pytest
 
 from checks.ssh import SshCheck
 from healthd.check import Outcome, Reason, Target
-from tests.checks.asking import verdict_of
 from tests.checks.servers import both
 from tests.checks.servers_ssh import Sshd, sshd
 from tests.checks.silence import silenced
+from tests.checks.wayward import verdict_of
 
 SHORT = 0.5
 pytestmark = pytest.mark.real

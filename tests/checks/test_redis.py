@@ -12,7 +12,6 @@ from checks.redis import RedisCheck
 from healthd.check import Connect, Outcome, Reason, Send, Tls
 from healthd.prober.ask import ask
 from healthd.prober.trace import trace_text
-from tests.checks.asking import PATIENCE
 from tests.checks.harness import (
     END,
     RESET,
@@ -27,6 +26,7 @@ from tests.checks.harness import (
     stream,
     whole,
 )
+from tests.checks.wayward import PATIENCE
 from tests.support import servers
 
 PING, PONG, OK = Sent(b"*1\r\n$4\r\nPING\r\n"), b"+PONG\r\n", b"+OK\r\n"
