@@ -68,8 +68,8 @@ class Options:
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
     share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
     configuration, also when it is read again. adapt: what the command line says instead of a configuration.
-    patient: a second SIGTERM does not hurry the end. background: nobody waits at a terminal. decided: called once, with
-    nothing when the daemon has started, or with a sentence why it cannot.
+    patient: a second SIGTERM does not hurry the end. background: nobody waits at a terminal. called: the command, for
+    people. decided: called once, with nothing when the daemon has started, or with a sentence why it cannot.
     """
 
     config: Path
@@ -82,6 +82,7 @@ class Options:
     adapt: Callable[[Config], Config] = unchanged
     patient: bool = False
     background: bool = False
+    called: str = ""
     decided: Callable[[str], None] = unsaid
 
 
@@ -117,7 +118,7 @@ class Daemon:
         self._director = director
         self._prober = prober
         self._maintenance = Maintenance(partial(director.wish, "maintenance files"))
-        self._watching = Watching(options.config, self.reload, options.reading)
+        self._watching = Watching(options.config, self.reload, self._ignored, options.reading)
         self._read_at = options.read_at
         self._manager = Notifier.of_environment()
         self._in_force = asyncio.Event()
@@ -131,7 +132,8 @@ class Daemon:
         """Work until told to stop, then do what the stop policy says. Returns the exit code."""
         async with self._tasks():
             manner = "as daemon" if self._options.background else f"with pid: {os.getpid()}"
-            self._tell(Kind.STARTED, f"healthd {__version__} keeps {counted(len(self._config.services))}", manner)
+            message = f"healthd {__version__} keeps {counted(len(self._config.services))}"
+            self._tell(Kind.STARTED, message, manner, self._options.called)
             self._maintenance.apply(self._config.services)
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
@@ -289,36 +291,45 @@ class Daemon:
                 self._claims.take([service.key for service in loaded.config.services])
         except AlreadyClaimed as error:
             return self._refuse(str(error), str(error))
-        await self._take_over(loaded.config)
-        return {"ok": True, "message": render(loaded.problems) + self._reloaded(loaded)}
+        self._take_over(loaded.config)
+        message = render(loaded.problems) + self._reloaded(loaded)
+        await self._write()
+        if self._director.table_error is not None:
+            message += f"; it is written once the table is back: {self._director.table_error}"
+        return {"ok": True, "message": message}
 
     def _refuse(self, why: str, detail: str) -> dict[str, Any]:
         self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail, self._changed)
         return {"ok": False, "message": f"{detail.rstrip()}\nnothing was changed"}
 
     def _reloaded(self, loaded: Loaded) -> str:
-        """Tell what came of it. Returns it for who asked, with what is not as they may think."""
+        """Tell that it was read, before what becomes of it is told. Returns the message."""
         log_problems(loaded.problems)
         message = f"the configuration was read again: {counted(len(self._config.services))}"
         fixed = needs_restart(self._begun, self._config.settings)
         if fixed:
             message += f"; changes of {', '.join(fixed)} take effect at the next start"
         self._tell(Kind.RELOADED, message, reason=self._changed)
-        if self._director.table_error is not None:
-            message += f"; it is written once the table is back: {self._director.table_error}"
         return message
 
-    async def _take_over(self, config: Config) -> None:
-        """Bring a configuration into force. Services that go are ours until their rows are gone."""
+    def _ignored(self, changed: str) -> None:
+        message = f"changed on disk: {changed}; [reload] watch is off, so it is not read"
+        self._tell(Kind.CHANGE_IGNORED, message, reason=changed)
+
+    def _take_over(self, config: Config) -> None:
+        """Have everything go by a configuration, but for the table."""
         config = self._options.adapt(config)
         self._orders.log.apply(config.settings.log)
         self._config = config
         self._announcer.apply(config)
         self._maintenance.apply(config.services)
         self._watching.apply(config, self._read_at)
-        await self._director.configure(config)
+
+    async def _write(self) -> None:
+        """Have the table go by it. Services that go are ours until their rows are gone."""
+        await self._director.configure(self._config)
         if self._claims:
-            self._claims.keep({service.key for service in config.services} | self._director.ledger.actual.keys())
+            self._claims.keep({service.key for service in self._config.services} | self._director.ledger.actual.keys())
 
 
 def first_error(problems: Sequence[Problem]) -> str:

@@ -176,7 +176,7 @@ class Director:
         now = self._clock()
         written = await write(self._table, self.ledger, plan(wanted, self.ledger.actual), now)
         self._teller.refused(written, now)
-        self._teller.stopped(wanted, effects(written.done))
+        self._teller.stopped(effects(written.done))
 
     async def _wait(self) -> None:
         now = self._clock()

@@ -15,6 +15,7 @@ class Kind(Enum):
     SERVER_UP = "server-up"
     SERVER_DOWN = "server-down"
     SERVER_WEIGHT = "server-weight"
+    SERVER_CHANGED = "server-changed"
     SERVER_ADMIN = "server-admin"
     OVERRIDE_SET = "override-set"
     OVERRIDE_ENDED = "override-ended"
@@ -25,9 +26,11 @@ class Kind(Enum):
     SERVER_REMOVED = "server-removed"
     FALLBACK_ON = "fallback-on"
     FALLBACK_OFF = "fallback-off"
+    FALLBACK_CHANGED = "fallback-changed"
     SERVICE_DOWN = "service-down"
     SERVICE_UP = "service-up"
     SERVICE_ADDED = "service-added"
+    SERVICE_CHANGED = "service-changed"
     SERVICE_REMOVED = "service-removed"
     DRIFT = "drift"
     ROW_REFUSED = "row-refused"
@@ -36,6 +39,7 @@ class Kind(Enum):
     PROBER_LOST = "prober-lost"
     RELOADED = "reloaded"
     RELOAD_FAILED = "reload-failed"
+    CHANGE_IGNORED = "change-ignored"
     STARTED = "started"
     STOPPING = "stopping"
 
@@ -44,8 +48,9 @@ class Kind(Enum):
 class Event:
     """One event. at: seconds since the epoch. message: one line for people, complete by itself.
 
-    service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence);
-    of a reload, reason is the files that had changed, empty if it was asked for.
+    service: name in the configuration; virtual, real: as text. reason, detail: the verdict that caused it (evidence).
+    Without a verdict, detail is what else programs may want to know: of a row that changed, each old and new value. Of
+    a reload, reason is the files that had changed, empty if it was asked for; of the start, the command that did it.
     previous, phase: of the server. weight: what the table has now, None where there is no row. effect: what was done to
     the table, one text per operation. streak: failures in a row so far, and how many take the server down, as in 1/3.
     """

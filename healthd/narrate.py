@@ -17,10 +17,13 @@ from healthd.events import Event, Kind
 from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec
-from healthd.ops import AddDest, DelDest, RowOp, SetDest, describe, describe_dest, describe_service
+from healthd.ops import RowOp, describe, describe_spec, difference
 from healthd.policy import Wish
 
-Effects = Mapping[tuple[ServiceKey, DestKey], tuple[str, ...]]
+Row = tuple[ServiceKey, DestKey | None]
+"""A service's own row (None), or that of one of its destinations."""
+
+Effects = Mapping[Row, tuple[str, ...]]
 NOTHING: Effects = MappingProxyType({})
 
 
@@ -48,25 +51,19 @@ def weight_text(row: DestSpec | None) -> str:
 
 
 def effects(ops: Iterable[RowOp]) -> Effects:
-    """Texts of the operations on destinations, by destination."""
-    texts: dict[tuple[ServiceKey, DestKey], tuple[str, ...]] = {}
+    """Texts of the operations by row, the rows in the order of their first operations."""
+    texts: dict[Row, tuple[str, ...]] = {}
     for op in ops:
-        if isinstance(op, AddDest | SetDest | DelDest):
-            key = (op.service, op.dest)
-            texts[key] = (*texts.get(key, ()), describe(op))
+        row = (op.service, getattr(op, "dest", None))
+        texts[row] = (*texts.get(row, ()), describe(op))
     return texts
 
 
 def server_changed(
     service: ServiceConfig, real: RealServer, change: Transition, row: DestSpec | None, done: Effects, at: float
 ) -> Event:
-    """A server came up, went down, or was asked to have another weight."""
-    if change.previous is change.phase:
-        kind, what = Kind.SERVER_WEIGHT, "weight changed"
-    elif change.phase is Phase.UP:
-        kind, what = Kind.SERVER_UP, "is up"
-    else:
-        kind, what = Kind.SERVER_DOWN, "is down"
+    """A server came up or went down."""
+    kind, what = (Kind.SERVER_UP, "is up") if change.phase is Phase.UP else (Kind.SERVER_DOWN, "is down")
     return _event(
         kind,
         at,
@@ -77,6 +74,38 @@ def server_changed(
         previous=change.previous.value,
         phase=change.phase.value,
         verdict=change.verdict,
+        row=row,
+        done=done,
+    )
+
+
+def row_changed(
+    service: ServiceConfig,
+    real: RealServer,
+    phase: Phase,
+    rows: tuple[DestSpec | None, DestSpec | None],
+    verdict: Verdict | None,
+    done: Effects,
+    at: float,
+) -> Event:
+    """A server's row is another one, though it neither came up nor went down: a reload, or a check that asks a weight.
+
+    rows: as it was last told, and as it is. verdict: of the check that asked for it.
+    """
+    before, row = rows
+    weights = [each.weight if each else None for each in rows]
+    change = difference(before, row) if before and row else f"{weight_text(before)} -> {weight_text(row)}"
+    return _event(
+        Kind.SERVER_CHANGED if weights[0] == weights[1] else Kind.SERVER_WEIGHT,
+        at,
+        service.name,
+        service.key,
+        real.key,
+        f"{label(real)} {change}{_evidence(verdict)}",
+        previous=phase.value,
+        phase=phase.value,
+        verdict=verdict,
+        detail=change,
         row=row,
         done=done,
     )
@@ -113,8 +142,8 @@ def server_certainty(service: ServiceConfig, real: RealServer, phase: Phase, ver
 
 
 def server_removed(name: str, key: ServiceKey, dest: DestKey, done: Effects, at: float) -> Event:
-    """The row of a server that is no longer declared was taken out. name: of its service."""
-    what = f"{dest} is no longer declared, it is out of the table"
+    """The row of a server that is not declared was taken out. name: of its service."""
+    what = f"{dest} is not declared, it is out of the table"
     return _event(Kind.SERVER_REMOVED, at, name, key, dest, what, done=done)
 
 
@@ -185,6 +214,15 @@ def fallback(service: ServiceConfig, key: DestKey, row: DestSpec | None, done: E
     return _event(kind, at, service.name, service.key, key, f"fallback {key} {what}", row=row, done=done)
 
 
+def fallback_changed(
+    service: ServiceConfig, key: DestKey, before: DestSpec, row: DestSpec, done: Effects, at: float
+) -> Event:
+    """The row of a fallback that is in is another one. before: as it was last told."""
+    change = difference(before, row)
+    what = f"fallback {key} {change}"
+    return _event(Kind.FALLBACK_CHANGED, at, service.name, service.key, key, what, detail=change, row=row, done=done)
+
+
 def service_usable(service: ServiceConfig, usable: bool, at: float) -> Event:
     """The last server that could take connections went, or the first came."""
     kind, what = (
@@ -193,10 +231,18 @@ def service_usable(service: ServiceConfig, usable: bool, at: float) -> Event:
     return _event(kind, at, service.name, service.key, None, f"{service.key} {what}")
 
 
-def service_listed(name: str, key: ServiceKey, present: bool, at: float) -> Event:
+def service_listed(name: str, key: ServiceKey, present: bool, done: Effects, at: float) -> Event:
     """A virtual service was created in, or deleted from, the table."""
     kind, what = (Kind.SERVICE_ADDED, "added to") if present else (Kind.SERVICE_REMOVED, "removed from")
-    return _event(kind, at, name, key, None, f"{key} {what} the table")
+    return _event(kind, at, name, key, None, f"{key} {what} the table", done=done)
+
+
+def service_changed(
+    name: str, key: ServiceKey, before: ServiceSpec, spec: ServiceSpec, done: Effects, at: float
+) -> Event:
+    """A virtual service's own row is another one. before: as it was last told."""
+    change = difference(before, spec)
+    return _event(Kind.SERVICE_CHANGED, at, name, key, None, f"{key} {change}", detail=change, done=done)
 
 
 def drifted(edit: Edit, names: Mapping[ServiceKey, str], reaction: str, at: float) -> Event:
@@ -208,9 +254,7 @@ def drifted(edit: Edit, names: Mapping[ServiceKey, str], reaction: str, at: floa
 
 
 def _spec_text(spec: ServiceSpec | DestSpec | None) -> str:
-    if spec is None:
-        return "absent"
-    return describe_service(spec) if isinstance(spec, ServiceSpec) else describe_dest(spec)
+    return "absent" if spec is None else describe_spec(spec)
 
 
 def row_refused(error: RowRefused, names: Mapping[ServiceKey, str], retry: float, at: float) -> Event:
@@ -243,7 +287,8 @@ def _event(
 ) -> Event:
     """An event of a service. dest: the server it is about. what: its message, before which the service's name stands.
 
-    verdict: gives reason and detail. row: what the table has for the server. done: operations, its own among others.
+    verdict: gives reason and detail; without one, detail is as given. row: what the table has for the server. done: all
+    that was done, its own operations among others.
     """
     return Event(
         kind,
@@ -257,6 +302,6 @@ def _event(
         reason=verdict.reason.value if verdict else "",
         detail=verdict.detail if verdict else detail,
         weight=row.weight if row else None,
-        effect=done.get((key, dest), ()) if dest else (),
+        effect=done.get((key, dest), ()),
         streak=streak,
     )

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from healthd.model import DestKey, DestSpec, ServiceKey, ServiceSpec, SyncDaemon, SyncState, Timeouts
+from healthd.model import (
+    Checksum,
+    DestKey,
+    DestSpec,
+    ServiceKey,
+    ServiceSpec,
+    SyncDaemon,
+    SyncState,
+    Timeouts,
+    Tunnel,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +101,15 @@ def describe(op: Op) -> str:
     """One line for people: what the operation does, to which row."""
     match op:
         case AddService(service, spec):
-            return f"add service {service} {describe_service(spec)}"
+            return f"add service {service} {describe_spec(spec)}"
         case SetService(service, spec):
-            return f"set service {service} {describe_service(spec)}"
+            return f"set service {service} {describe_spec(spec)}"
         case DelService(service):
             return f"delete service {service}"
         case AddDest(service, dest, spec):
-            return f"add {dest} to {service} {describe_dest(spec)}"
+            return f"add {dest} to {service} {describe_spec(spec)}"
         case SetDest(service, dest, spec):
-            return f"set {dest} of {service} {describe_dest(spec)}"
+            return f"set {dest} of {service} {describe_spec(spec)}"
         case DelDest(service, dest):
             return f"delete {dest} from {service}"
         case SetTimeouts(t):
@@ -110,25 +120,42 @@ def describe(op: Op) -> str:
             return f"stop {state.name.lower()} sync daemon"
 
 
-def describe_service(spec: ServiceSpec) -> str:
-    """The attributes of a service, leaving out what has its default."""
-    words = [f"scheduler={spec.scheduler}"]
+def describe_spec(spec: ServiceSpec | DestSpec) -> str:
+    """The attributes of a row in one line, leaving out what has its default."""
+    return " ".join(f"{name}={value}" for name, value in attributes(spec).items())
+
+
+def difference(old: ServiceSpec | DestSpec, new: ServiceSpec | DestSpec) -> str:
+    """The attributes that differ between two rows of one kind, old value and new: weight 5 -> 10."""
+    was, now = attributes(old), attributes(new)
+    differing = [name for name in was | now if was.get(name) != now.get(name)]
+    return ", ".join(f"{name} {was.get(name, 'none')} -> {now.get(name, 'none')}" for name in differing)
+
+
+def attributes(spec: ServiceSpec | DestSpec) -> dict[str, str]:
+    """The attributes of a row by name, as text, leaving out what has its default."""
+    return _of_service(spec) if isinstance(spec, ServiceSpec) else _of_dest(spec)
+
+
+def _of_service(spec: ServiceSpec) -> dict[str, str]:
+    found = {"scheduler": spec.scheduler}
     if spec.flags:
-        words.append(f"flags={spec.flags!s}")
+        found["flags"] = str(spec.flags.name).lower()
     if spec.persistence:
-        words.append(f"persistent={spec.persistence.timeout}s/{spec.persistence.prefix}")
+        found["persistent"] = f"{spec.persistence.timeout}s/{spec.persistence.prefix}"
     if spec.one_packet:
-        words.append("one-packet")
+        found["one-packet"] = "yes"
     if spec.engine:
-        words.append(f"engine={spec.engine}")
-    return " ".join(words)
+        found["engine"] = spec.engine
+    return found
 
 
-def describe_dest(spec: DestSpec) -> str:
-    """The attributes of a destination, leaving out what has its default."""
-    words = [f"forward={spec.forwarding.name.lower()}", f"weight={spec.weight}"]
+def _of_dest(spec: DestSpec) -> dict[str, str]:
+    found = {"forward": spec.forwarding.name.lower(), "weight": str(spec.weight)}
     if spec.upper or spec.lower:
-        words.append(f"thresholds={spec.lower}..{spec.upper}")
-    if spec.tunnel.port or spec.tunnel.encapsulation.value:
-        words.append(f"tunnel={spec.tunnel.encapsulation.name.lower()}:{spec.tunnel.port}")
-    return " ".join(words)
+        found["thresholds"] = f"{spec.lower}..{spec.upper}"
+    if spec.tunnel != Tunnel():
+        found["tunnel"] = f"{spec.tunnel.encapsulation.name.lower()}:{spec.tunnel.port}"
+    if spec.tunnel.checksum is not Checksum.NONE:
+        found["checksum"] = spec.tunnel.checksum.name.lower()
+    return found

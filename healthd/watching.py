@@ -30,6 +30,7 @@ CALLBACK_DEADLINE = 60.0
 MOST_NAMED = 3
 
 Reload = Callable[[str], Awaitable[Mapping[str, Any]]]
+Ignored = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,17 @@ USUAL = Pace()
 
 
 class Watching:
-    """Watches the configuration at a path. reload: gets what has changed; its answer's `ok` says if it was taken."""
+    """Watches the configuration at a path.
 
-    def __init__(self, path: Path, reload: Reload, reading: Reading = AS_IT_IS, pace: Pace = USUAL) -> None:
+    reload: gets what has changed; its answer's `ok` says if it was taken. ignored: gets it where it is not to be read.
+    """
+
+    def __init__(
+        self, path: Path, reload: Reload, ignored: Ignored, reading: Reading = AS_IT_IS, pace: Pace = USUAL
+    ) -> None:
         self._files = Files(path, reading)
         self._reload = reload
+        self._ignored = ignored
         self._pace = pace
         self._config = Config()
         self._read_at = 0.0
@@ -94,8 +101,10 @@ class Watching:
                 await self._applied.wait()
 
     def _wanted(self) -> bool:
-        settings = self._config.settings.reload
-        return settings.watch or settings.callback is not None
+        settings = self._config.settings
+        if settings.log.style == "ldirectord":  # whose log has also the changes that it does not read
+            return True
+        return settings.reload.watch or settings.reload.callback is not None
 
     async def _watch_folders(self, folders: frozenset[Path]) -> None:
         """Look after each change in these folders, until it is others that matter."""
@@ -156,11 +165,11 @@ class Watching:
     async def _changed(self, names: list[str]) -> None:
         told = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else "")
         if self._config.settings.reload.watch:
-            logger.info("changed on disk: %s; the configuration is read again", told)
+            logger.debug("changed on disk: %s; the configuration is read again", told)
             answer = await self._reload(told)
             self._outcome = "reloaded" if answer["ok"] else "refused"
         else:
-            logger.info("changed on disk: %s; [reload] watch is off, so it is not read", told)
+            self._ignored(told)
             self._outcome = "ignored"
         self._due.set()
 

@@ -265,6 +265,7 @@ def _run(call: Call, read: _Read) -> int:
         read_at=read.at,
         adapt=adapt,
         patient=True,
+        called=" ".join(sys.argv),
     )
     served = partial(serve, adapt(read.config), warnings=read.problems)
     if debugged or read.config.settings.log.to == "stderr":

@@ -70,6 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
         reading=how,
         read_at=read_at,
         adapt=adapt,
+        called=" ".join(sys.argv),
         decided=partial(_decided, loaded.config.settings.log.to),
     )
     return asyncio.run(serve(adapt(loaded.config), options, loaded.problems))

@@ -13,11 +13,22 @@ from healthd.events import Event, Kind
 VERSION = f"Linux Director v1.186-ha+healthd-{__version__}"
 """The version whose lines these are, and our own; without a blank, as those who look for it expect."""
 
-_SERVERS = frozenset({Kind.SERVER_UP, Kind.SERVER_DOWN, Kind.SERVER_WEIGHT, Kind.SERVER_ADMIN})
+_SERVERS = frozenset({Kind.SERVER_UP, Kind.SERVER_DOWN, Kind.SERVER_WEIGHT, Kind.SERVER_CHANGED, Kind.SERVER_ADMIN})
 _OURS_TOO = frozenset(
-    {Kind.SERVER_DOWN, Kind.SERVER_FAILING, Kind.SERVER_ADMIN, Kind.STARTED, Kind.RELOADED, Kind.RELOAD_FAILED}
+    {
+        Kind.SERVER_DOWN,
+        Kind.SERVER_WEIGHT,
+        Kind.SERVER_CHANGED,
+        Kind.SERVER_FAILING,
+        Kind.SERVER_ADMIN,
+        Kind.FALLBACK_CHANGED,
+        Kind.SERVICE_CHANGED,
+        Kind.STARTED,
+        Kind.RELOADED,
+        Kind.RELOAD_FAILED,
+    }
 )
-"""Kinds whose own sentence says more than ldirectord's line: evidence, how many services, what was wrong."""
+"""Kinds whose own sentence says more than ldirectord's line: evidence, old values, the services, what was wrong."""
 
 
 def lines(event: Event, *, stopping: bool = False) -> tuple[str, ...]:
@@ -39,12 +50,16 @@ def _stock(event: Event, when: str) -> tuple[str, ...]:
     match event.kind:
         case Kind.SERVICE_ADDED:
             return (f"Added virtual server: {virtual_of(event.virtual)}",)
+        case Kind.SERVICE_CHANGED:
+            return (f"Changed virtual server: {virtual_of(event.virtual)}",)
         case Kind.SERVICE_REMOVED:
             return (f"Purged virtual server ({when}): {virtual_of(event.virtual)}",)
         case Kind.SERVER_REMOVED:
             return (f"Purged {_row(event, 'real', when)}",)
         case Kind.FALLBACK_ON:
             return (f"Added {_row(event, 'fallback')} (Weight set to {event.weight})",)
+        case Kind.FALLBACK_CHANGED:
+            return (f"Restored {_row(event, 'fallback')} (Weight set to {event.weight})",)
         case Kind.FALLBACK_OFF:
             return (f"Deleted {_row(event, 'fallback')}",)
         case Kind.SERVER_FAILING:
@@ -52,9 +67,14 @@ def _stock(event: Event, when: str) -> tuple[str, ...]:
         case Kind.SERVER_STEADY:
             return (f"Resetting soft failure count: {_soft(event)}",)
         case Kind.STARTED:
-            return (f"Starting {VERSION} {event.detail}",)
+            called = (f"Invoking ldirectord invoked as: {event.reason} ",) if event.reason else ()
+            return (*called, f"Starting {VERSION} {event.detail}")
+        case Kind.RELOADED | Kind.RELOAD_FAILED if not event.reason:
+            return ("Reloading Linux Director Daemon config on signal",)
         case Kind.RELOADED | Kind.RELOAD_FAILED:
-            return _reread(event)
+            return (_changed(event), " - reread new configuration")
+        case Kind.CHANGE_IGNORED:
+            return (_changed(event), " - ignore new configuration")
         case kind if kind in _SERVERS:
             return _server(event)
     return ()
@@ -85,11 +105,8 @@ def _row(event: Event, tag: str, when: str = "") -> str:
     return f"{tag} server{f' ({when})' if when else ''}: {event.real} ({virtual_of(event.virtual)})"
 
 
-def _reread(event: Event) -> tuple[str, ...]:
-    """reason: the file that has changed, where that is why it was read again."""
-    if not event.reason:
-        return ("Reloading Linux Director Daemon config on signal",)
-    return (f"Configuration file '{event.reason}' has changed on disk", " - reread new configuration")
+def _changed(event: Event) -> str:
+    return f"Configuration file '{event.reason}' has changed on disk"
 
 
 def virtual_of(text: str) -> str:

@@ -44,6 +44,8 @@ def subject(event: Event) -> Hashable:
             return ("phase", *row)
         case Kind.SERVER_WEIGHT:
             return ("weight", *row)
+        case Kind.SERVER_CHANGED:
+            return ("changed", *row)
         case Kind.SERVER_ADMIN:
             return ("admin", *row)
         case Kind.OVERRIDE_SET | Kind.OVERRIDE_ENDED:
@@ -55,11 +57,15 @@ def subject(event: Event) -> Hashable:
         case Kind.SERVER_REMOVED:
             return ("removed", *row)
         case Kind.FALLBACK_ON | Kind.FALLBACK_OFF:
-            return ("fallback", event.service, event.virtual)
+            return ("fallback", *row)
+        case Kind.FALLBACK_CHANGED:
+            return ("fallback changed", *row)
         case Kind.SERVICE_DOWN | Kind.SERVICE_UP:
             return ("usable", event.service, event.virtual)
         case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
             return ("service", event.service, event.virtual)
+        case Kind.SERVICE_CHANGED:
+            return ("service changed", event.service, event.virtual)
         case Kind.ROW_REFUSED:
             return ("refused", *row)
         case Kind.TABLE_LOST | Kind.TABLE_BACK:
@@ -68,6 +74,8 @@ def subject(event: Event) -> Hashable:
             return ("configuration",)
         case Kind.STARTED | Kind.STOPPING:
             return ("daemon",)
+        case Kind.CHANGE_IGNORED:
+            return ("unread",)
         case Kind.DRIFT | Kind.PROBER_LOST:
             return None
 

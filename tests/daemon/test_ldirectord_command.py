@@ -36,9 +36,10 @@ def test_start_status_reload_stop(place):
     assert not place.socket.exists()
     assert place.call(NAME, "status").code == 3
     said = [line for line in place.lines() if not line.startswith(("healthd ", "the configuration"))]
-    assert said[0].startswith("Starting Linux Director v")
-    assert said[0].endswith(" as daemon")
-    assert said[1:3] == [
+    assert said[0] == " ".join(["Invoking ldirectord invoked as:", str(place.program), *place.options, NAME, "start "])
+    assert said[1].startswith("Starting Linux Director v")
+    assert said[1].endswith(" as daemon")
+    assert said[2:4] == [
         f"Added virtual server: {place.virtual}",
         f"Added real server: {place.real} ({place.virtual}) (Weight set to 5)",
     ]

@@ -130,7 +130,7 @@ async def test_the_fallback_is_in_before_the_last_server_is_out_and_out_after_th
     assert scenario.writes() == [AddDest(WWW, SORRY, row(1)), DelDest(WWW, A)]
     await scenario.hears({A: PASS})
     assert scenario.writes() == [AddDest(WWW, A, row(10)), DelDest(WWW, SORRY)]
-    assert scenario.kinds() == [Kind.FALLBACK_ON, Kind.SERVER_DOWN, Kind.FALLBACK_OFF, Kind.SERVER_UP]
+    assert scenario.kinds() == [Kind.FALLBACK_ON, Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.FALLBACK_OFF]
 
 
 async def test_a_server_with_two_checks_needs_both():
@@ -324,7 +324,10 @@ async def test_a_start_corrects_rows_that_are_not_as_configured_and_removes_what
     scenario = await started(service(real(A)), table=table)
     assert scenario.writes() == [SetDest(WWW, A, row(10)), DelDest(WWW, STRANGER)]
     assert await scenario.rows(DNS) == {STRANGER: 1}
-    assert [(event.kind, event.real) for event in scenario.told()] == [(Kind.SERVER_REMOVED, str(STRANGER))]
+    assert [(event.kind, event.message) for event in scenario.told()] == [
+        (Kind.SERVER_WEIGHT, "www: 10.0.0.11:80 weight 3 -> 10"),
+        (Kind.SERVER_REMOVED, "www: 10.9.9.9:80 is not declared, it is out of the table"),
+    ]
 
 
 async def test_the_tables_timeouts_are_set_once():

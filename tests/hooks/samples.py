@@ -18,7 +18,7 @@ from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
 from healthd.model import AddressKey, DestKey, DestSpec, Forwarding, Protocol, ServiceSpec
 from healthd.narrate import Transition
-from healthd.ops import AddDest, DelDest, SetDest
+from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest, SetService
 from healthd.overrides import Override, OverrideKind, Scope, told_ended, told_set
 from healthd.policy import Wish
 
@@ -26,7 +26,8 @@ AT = 1795317164.123
 KEY = AddressKey(Protocol.TCP, IPv4Address("192.0.2.80"), 80)
 SERVER, SORRY = DestKey(IPv4Address("10.0.0.11"), 80), DestKey(IPv4Address("127.0.0.1"), 8080)
 FULL, LESS, NONE = (DestSpec(Forwarding.GATE, weight) for weight in (10, 5, 0))
-SORRY_ROW = DestSpec(Forwarding.MASQ, 1)
+ROUTED = DestSpec(Forwarding.MASQ, 10)
+SORRY_ROW, MORE_SORRY_ROW = DestSpec(Forwarding.MASQ, 1), DestSpec(Forwarding.MASQ, 2)
 REAL = RealServer(SERVER, FULL)
 WWW = ServiceConfig("www", KEY, ServiceSpec("wlc"), (REAL,), fallback=Fallback(SORRY, SORRY_ROW))
 
@@ -49,7 +50,9 @@ def _made(kind: Kind) -> Event:
         case Kind.SERVER_DOWN:
             return _server(Phase.UP, Phase.DOWN, LATE, NONE)
         case Kind.SERVER_WEIGHT:
-            return _server(Phase.UP, Phase.UP, TIRED, LESS)
+            return _row(LESS, TIRED)
+        case Kind.SERVER_CHANGED:
+            return _row(ROUTED, None)
         case Kind.SERVER_ADMIN:
             done = narrate.effects([SetDest(KEY, SERVER, NONE)])
             return narrate.server_admin(WWW, REAL, Wish(Admin.DRAINED, ""), Phase.UP, NONE, done, AT)
@@ -73,34 +76,54 @@ def _made(kind: Kind) -> Event:
             return narrate.fallback(WWW, SORRY, SORRY_ROW, narrate.effects([AddDest(KEY, SORRY, SORRY_ROW)]), AT)
         case Kind.FALLBACK_OFF:
             return narrate.fallback(WWW, SORRY, None, narrate.effects([DelDest(KEY, SORRY)]), AT)
-        case Kind.SERVICE_ADDED | Kind.SERVICE_REMOVED:
-            return narrate.service_listed("www", KEY, kind is Kind.SERVICE_ADDED, AT)
+        case Kind.FALLBACK_CHANGED:
+            done = narrate.effects([SetDest(KEY, SORRY, MORE_SORRY_ROW)])
+            return narrate.fallback_changed(WWW, SORRY, SORRY_ROW, MORE_SORRY_ROW, done, AT)
+        case Kind.SERVICE_ADDED:
+            return narrate.service_listed("www", KEY, True, narrate.effects([AddService(KEY, WWW.spec)]), AT)
+        case Kind.SERVICE_CHANGED:
+            spec = ServiceSpec("wrr")
+            return narrate.service_changed("www", KEY, spec, WWW.spec, narrate.effects([SetService(KEY, WWW.spec)]), AT)
+        case Kind.SERVICE_REMOVED:
+            return narrate.service_listed("www", KEY, False, narrate.effects([DelService(KEY)]), AT)
         case Kind.DRIFT:
             return narrate.drifted(Edit(KEY, SERVER, FULL, LESS), {KEY: "www"}, "it is written again", AT)
         case Kind.ROW_REFUSED:
             return narrate.row_refused(RowRefused(AddDest(KEY, SERVER, FULL), errno.EINVAL), {KEY: "www"}, 30.0, AT)
-    message, detail = TOLD[kind]
-    return Event(kind, AT, message, detail=detail)
+    message, reason, detail = TOLD[kind]
+    return Event(kind, AT, message, reason=reason, detail=detail)
 
 
 # What the director and the daemon say in passing.
 TOLD = {
-    Kind.TABLE_LOST: ("the table cannot be kept: no permission for IPVS", "no permission for IPVS"),
-    Kind.TABLE_BACK: ("the table can be kept again", ""),
-    Kind.PROBER_LOST: ("prober 0 exited with 1; servers keep their state until it is back", ""),
-    Kind.RELOADED: ("reloaded: 12 services", ""),
+    Kind.TABLE_LOST: ("the table cannot be kept: no permission for IPVS", "", "no permission for IPVS"),
+    Kind.TABLE_BACK: ("the table can be kept again", "", ""),
+    Kind.PROBER_LOST: ("prober 0 exited with 1; servers keep their state until it is back", "", ""),
+    Kind.RELOADED: ("the configuration was read again: 12 services", "", ""),
     Kind.RELOAD_FAILED: (
         "reload refused: www.toml:4:1: error: unknown key 'pot'; nothing was changed",
+        "",
         "www.toml:4:1: unknown key 'pot'\n",
     ),
-    Kind.STARTED: ("healthd 0.1.0 keeps 12 services", ""),
-    Kind.STOPPING: ("healthd stops, stop policy leave", ""),
+    Kind.CHANGE_IGNORED: (
+        "changed on disk: /etc/healthd/healthd.toml; [reload] watch is off, so it is not read",
+        "/etc/healthd/healthd.toml",
+        "",
+    ),
+    Kind.STARTED: ("healthd 0.1.0 keeps 12 services", "/usr/sbin/ldirectord www.cf start", "as daemon"),
+    Kind.STOPPING: ("healthd stops, stop policy leave", "", "TERM"),
 }
+"""Message, reason and detail."""
 
 
 def _server(previous: Phase, phase: Phase, verdict: Verdict, row: DestSpec) -> Event:
     done = narrate.effects([SetDest(KEY, SERVER, row)])
     return narrate.server_changed(WWW, REAL, Transition(previous, phase, verdict), row, done, AT)
+
+
+def _row(row: DestSpec, verdict: Verdict | None) -> Event:
+    done = narrate.effects([SetDest(KEY, SERVER, row)])
+    return narrate.row_changed(WWW, REAL, Phase.UP, (FULL, row), verdict, done, AT)
 
 
 async def until(condition: Callable[[], object], bound: float = 30.0) -> None:

@@ -20,12 +20,13 @@ from healthd.hooks import LogHook
 from healthd.hooks.ldirectord_words import VERSION, ended, lines, virtual_of
 from healthd.log import configure
 from healthd.log.setup import Outlets
-from healthd.model import DestSpec
+from healthd.model import DestSpec, Forwarding
 from healthd.ops import AddDest, DelDest, RowOp, SetDest
 
 from .samples import AT, FULL, KEY, LATE, LESS, NONE, PASSED, REAL, SERVER, WWW, sample
 
 GRACE = 30.0
+ROUTED_NONE = DestSpec(Forwarding.MASQ, 0)
 R, V = "10.0.0.11:80", "192.0.2.80:80"
 DOWN = "www: 10.0.0.11:80 is down (timeout: no answer within 1 s), "
 
@@ -36,6 +37,11 @@ def became(phase: Phase, row: DestSpec | None, *ops: RowOp) -> Event:
     before = Phase.DOWN if phase is Phase.UP else Phase.UP
     change = narrate.Transition(before, phase, verdict)
     return narrate.server_changed(WWW, REAL, change, row, narrate.effects(ops), AT)
+
+
+def became_otherwise(phase: Phase, before: DestSpec | None, row: DestSpec | None, *ops: RowOp) -> Event:
+    """A server's row became another one."""
+    return narrate.row_changed(WWW, REAL, phase, (before, row), None, narrate.effects(ops), AT)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,33 @@ def became(phase: Phase, row: DestSpec | None, *ops: RowOp) -> Event:
             [f"Readd Quiescent real server: {R} ({V}) (Weight set to 0)", f"{DOWN}weight 0"],
         ),
         (became(Phase.DOWN, None, DelDest(KEY, SERVER)), [f"Deleted real server: {R} ({V})", f"{DOWN}no row"]),
-        (sample(Kind.SERVER_WEIGHT), [f"Restored real server: {R} ({V}) (Weight set to 5)"]),
+        (
+            sample(Kind.SERVER_WEIGHT),
+            [
+                f"Restored real server: {R} ({V}) (Weight set to 5)",
+                "www: 10.0.0.11:80 weight 10 -> 5 (ok: the script asks for 5)",
+            ],
+        ),
+        (
+            sample(Kind.SERVER_CHANGED),
+            [f"Restored real server: {R} ({V}) (Weight set to 10)", "www: 10.0.0.11:80 forward gate -> masq"],
+        ),
+        (
+            became_otherwise(Phase.DOWN, NONE, ROUTED_NONE, SetDest(KEY, SERVER, ROUTED_NONE)),
+            [f"Quiescent real server: {R} ({V}) (Weight set to 0)", "www: 10.0.0.11:80 forward gate -> masq"],
+        ),
+        (
+            became_otherwise(Phase.DOWN, NONE, None, DelDest(KEY, SERVER)),
+            [f"Deleted real server: {R} ({V})", "www: 10.0.0.11:80 weight 0 -> no row"],
+        ),
+        (
+            became_otherwise(Phase.DOWN, None, NONE, AddDest(KEY, SERVER, NONE)),
+            [f"Readd Quiescent real server: {R} ({V}) (Weight set to 0)", "www: 10.0.0.11:80 no row -> weight 0"],
+        ),
+        (
+            became_otherwise(Phase.UP, None, FULL, AddDest(KEY, SERVER, FULL)),
+            [f"Added real server: {R} ({V}) (Weight set to 10)", "www: 10.0.0.11:80 no row -> weight 10"],
+        ),
         (
             sample(Kind.SERVER_ADMIN),
             [f"Quiescent real server: {R} ({V}) (Weight set to 0)", "www: 10.0.0.11:80 is now drained, weight 0"],
@@ -72,23 +104,42 @@ def became(phase: Phase, row: DestSpec | None, *ops: RowOp) -> Event:
         (sample(Kind.SERVER_REMOVED), [f"Purged real server (start): {R} ({V})"]),
         (sample(Kind.FALLBACK_ON), [f"Added fallback server: 127.0.0.1:8080 ({V}) (Weight set to 1)"]),
         (sample(Kind.FALLBACK_OFF), [f"Deleted fallback server: 127.0.0.1:8080 ({V})"]),
+        (
+            sample(Kind.FALLBACK_CHANGED),
+            [
+                f"Restored fallback server: 127.0.0.1:8080 ({V}) (Weight set to 2)",
+                "www: fallback 127.0.0.1:8080 weight 1 -> 2",
+            ],
+        ),
         (sample(Kind.SERVICE_ADDED), [f"Added virtual server: {V}"]),
+        (
+            sample(Kind.SERVICE_CHANGED),
+            [f"Changed virtual server: {V}", "www: 192.0.2.80:80/tcp scheduler wrr -> wlc"],
+        ),
         (sample(Kind.SERVICE_REMOVED), [f"Purged virtual server (start): {V}"]),
         (
-            sample(Kind.STARTED, detail="as daemon"),
-            [f"Starting {VERSION} as daemon", "healthd 0.1.0 keeps 12 services"],
+            sample(Kind.STARTED),
+            [
+                "Invoking ldirectord invoked as: /usr/sbin/ldirectord www.cf start ",
+                f"Starting {VERSION} as daemon",
+                "healthd 0.1.0 keeps 12 services",
+            ],
         ),
         (
             sample(Kind.RELOADED),
-            ["Reloading Linux Director Daemon config on signal", "reloaded: 12 services"],
+            ["Reloading Linux Director Daemon config on signal", "the configuration was read again: 12 services"],
         ),
         (
             sample(Kind.RELOADED, reason="/etc/ha.d/www.cf"),
             [
                 "Configuration file '/etc/ha.d/www.cf' has changed on disk",
                 " - reread new configuration",
-                "reloaded: 12 services",
+                "the configuration was read again: 12 services",
             ],
+        ),
+        (
+            sample(Kind.CHANGE_IGNORED),
+            ["Configuration file '/etc/healthd/healthd.toml' has changed on disk", " - ignore new configuration"],
         ),
         (
             sample(Kind.RELOAD_FAILED),
@@ -148,7 +199,7 @@ def test_expressions_that_match_a_line_to_its_end_go_on_to_match():
     """What somebody may have in a log watcher today, anchored at both ends."""
     said = "\n".join(line for event in (became(Phase.DOWN, None, DelDest(KEY, SERVER)),) for line in lines(event))
     assert re.search(r"^Deleted real server: (\S+) \((\S+)\)$", said, re.MULTILINE)
-    assert re.search(r"^Starting Linux Director v\S+ as daemon$", lines(sample(Kind.STARTED, detail="as daemon"))[0])
+    assert re.search(r"^Starting Linux Director v\S+ as daemon$", lines(sample(Kind.STARTED))[1])
 
 
 # --- frames -----------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ async def test_what_goes_on_and_on_does_not_hold_a_mail_back_for_ever():
 async def test_which_kinds_are_mailed(kind):
     """As ldirectord: changes of rows; and a service that is without a server. Nothing of what changed no row."""
     mailed = {"server-unsure", "server-sure", "service-added", "drift", "row-refused"}
-    mailed |= {"server-failing", "server-steady"}
+    mailed |= {"server-failing", "server-steady", "server-changed", "fallback-changed", "service-changed"}
     async with post_office() as post:
         hook = hook_for(having(post.server))
         hook.event(sample(kind))

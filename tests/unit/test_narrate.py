@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,9 @@ from healthd.drift import Edit
 from healthd.events import Kind
 from healthd.health import Phase
 from healthd.ipvs.base import RowRefused
+from healthd.model import Checksum, DestSpec, Encapsulation, Forwarding, SchedulerFlag, ServiceSpec, Tunnel
 from healthd.narrate import Transition
-from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest
+from healthd.ops import AddDest, AddService, DelDest, DelService, SetDest, SetService
 from healthd.policy import Wish
 from tests.support.builders import FAIL, PASS, SORRY, STICKY, UNSURE, WLC, WWW, A, B, asks, real, row, service
 
@@ -44,12 +46,6 @@ def changed(change: Transition, weight: int | None):
         ),
         (Transition(DOWN, UP, PASS), 10, Kind.SERVER_UP, "www: 10.0.0.11:80 (web1) is up (ok: connected), weight 10"),
         (Transition(DOWN, UP, None), 10, Kind.SERVER_UP, "www: 10.0.0.11:80 (web1) is up, weight 10"),
-        (
-            Transition(UP, UP, asks(3)),
-            3,
-            Kind.SERVER_WEIGHT,
-            "www: 10.0.0.11:80 (web1) weight changed (ok: asks for 3), weight 3",
-        ),
     ],
 )
 def test_a_change_of_a_server_says_reason_evidence_and_effect(change, weight, kind, message):
@@ -71,9 +67,64 @@ def test_a_change_without_a_write_has_no_effect():
     assert event.message == "www: 10.0.0.12:80 is up (ok: connected), weight 10"
 
 
-def test_effects_are_the_operations_on_each_destination_in_their_order():
+GATE, LIMITED = row(10, Forwarding.GATE), replace(row(10), lower=5, upper=9)
+GUE = DestSpec(Forwarding.IPIP, 10, tunnel=Tunnel(Encapsulation.GUE, 6080))
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "change"),
+    [
+        ((row(5), row(10)), Kind.SERVER_WEIGHT, "weight 5 -> 10"),
+        ((row(5), GATE), Kind.SERVER_WEIGHT, "forward masq -> gate, weight 5 -> 10"),
+        ((row(10), GATE), Kind.SERVER_CHANGED, "forward masq -> gate"),
+        ((row(10), LIMITED), Kind.SERVER_CHANGED, "thresholds none -> 5..9"),
+        ((LIMITED, row(10)), Kind.SERVER_CHANGED, "thresholds 5..9 -> none"),
+        ((row(10), GUE), Kind.SERVER_CHANGED, "forward masq -> ipip, tunnel none -> gue:6080"),
+        (
+            (GUE, replace(GUE, tunnel=replace(GUE.tunnel, checksum=Checksum.CSUM))),
+            Kind.SERVER_CHANGED,
+            "checksum none -> csum",
+        ),
+        ((row(0), None), Kind.SERVER_WEIGHT, "weight 0 -> no row"),
+        ((None, row(0)), Kind.SERVER_WEIGHT, "no row -> weight 0"),
+    ],
+)
+def test_a_row_that_changes_is_told_with_old_and_new_value(rows, kind, change):
+    after = rows[1]
+    done = narrate.effects([SetDest(WWW, A, after)] if after else [DelDest(WWW, A)])
+    event = narrate.row_changed(SERVICE, SERVER, UP, rows, None, done, 5.0)
+    assert (event.kind, event.message) == (kind, f"www: 10.0.0.11:80 (web1) {change}")
+    assert (event.detail, event.reason, event.weight) == (change, "", after.weight if after else None)
+    assert (event.previous, event.phase, len(event.effect)) == ("up", "up", 1)
+
+
+def test_a_weight_that_a_check_asked_for_has_its_evidence():
+    event = narrate.row_changed(SERVICE, SERVER, UP, (row(10), row(3)), asks(3), {}, 5.0)
+    assert event.message == "www: 10.0.0.11:80 (web1) weight 10 -> 3 (ok: asks for 3)"
+    assert (event.reason, event.detail) == ("ok", "asks for 3")
+
+
+@pytest.mark.parametrize(
+    ("spec", "change"),
+    [
+        (STICKY, "scheduler wlc -> wrr, persistent none -> 300s/32"),
+        (ServiceSpec("wlc", SchedulerFlag.SCHED1 | SchedulerFlag.SCHED2), "flags none -> sched1|sched2"),
+        (ServiceSpec("wlc", one_packet=True), "one-packet none -> yes"),
+        (ServiceSpec("wlc", engine="sip"), "engine none -> sip"),
+    ],
+)
+def test_a_service_that_changes_is_told_with_old_and_new_value(spec, change):
+    event = narrate.service_changed("www", WWW, WLC, spec, narrate.effects([SetService(WWW, spec)]), 5.0)
+    assert (event.kind, event.message) == (Kind.SERVICE_CHANGED, f"www: 192.0.2.80:80/tcp {change}")
+    assert event.detail == change
+    (done,) = event.effect
+    assert done.startswith("set service 192.0.2.80:80/tcp ")
+
+
+def test_effects_are_the_operations_on_each_row_in_their_order():
     ops = [AddService(WWW, WLC), AddDest(WWW, A, row(1)), SetDest(WWW, A, row(2)), DelDest(WWW, B), DelService(WWW)]
     assert narrate.effects(ops) == {
+        (WWW, None): ("add service 192.0.2.80:80/tcp scheduler=wlc", "delete service 192.0.2.80:80/tcp"),
         (WWW, A): (
             "add 10.0.0.11:80 to 192.0.2.80:80/tcp forward=masq weight=1",
             "set 10.0.0.11:80 of 192.0.2.80:80/tcp forward=masq weight=2",
@@ -114,8 +165,11 @@ def test_the_fallback_comes_and_goes():
 
 
 def test_a_service_comes_and_goes():
-    assert narrate.service_listed("www", WWW, True, 5.0).message == "www: 192.0.2.80:80/tcp added to the table"
-    assert narrate.service_listed("www", WWW, False, 5.0).kind is Kind.SERVICE_REMOVED
+    came = narrate.service_listed("www", WWW, True, narrate.effects([AddService(WWW, WLC)]), 5.0)
+    assert came.message == "www: 192.0.2.80:80/tcp added to the table"
+    assert came.effect == ("add service 192.0.2.80:80/tcp scheduler=wlc",)
+    went = narrate.service_listed("www", WWW, False, narrate.effects([DelService(WWW)]), 5.0)
+    assert (went.kind, went.effect) == (Kind.SERVICE_REMOVED, ("delete service 192.0.2.80:80/tcp",))
 
 
 @pytest.mark.parametrize(

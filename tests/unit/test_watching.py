@@ -33,7 +33,8 @@ class Watched:
         self.path = folder / main
         self.answers: list[bool] = []
         self.services: list[set[str]] = []
-        self.watching = Watching(self.path, self.reload, pace=pace)
+        self.ignored: list[str] = []
+        self.watching = Watching(self.path, self.reload, self.ignored.append, pace=pace)
         loaded = load(self.path)
         assert loaded.config is not None, loaded.problems
         self.watching.apply(loaded.config, read_at)
