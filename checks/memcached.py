@@ -63,6 +63,8 @@ class MemcachedCheck:
             raise ValueError("login by sasl needs user")
         if self.login == "text" and self.user is not None:
             _login_word(self.password)
+        if "\0" in self.password:
+            raise ValueError("password must not contain a zero character")
         if self.expect is not None and self.key is None:
             raise ValueError("expect needs key")
         object.__setattr__(self, "_connect", Connect(self.tls, speaks=True))

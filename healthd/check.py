@@ -197,7 +197,11 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send all of `data`. Sent back: None. hide: the part of it that no transcript may show, such as a password."""
+    """Send all of `data`. Sent back: None.
+
+    hide: the part of it that no transcript may show, such as a password, nor where the server repeats it. What a check
+    itself tells of an answer is its own business.
+    """
 
     data: bytes
     hide: bytes = b""

@@ -204,6 +204,7 @@ def test_an_empty_version_is_none():
         ({"password": "a"}, "password needs user"),
         ({"login": "sasl"}, "login by sasl needs user"),
         ({"user": "joe"}, "login by text needs a password"),
+        ({"user": "joe", "login": "sasl", "password": "a\0b"}, "password must not contain a zero character"),
         ({"user": "joe", "password": "a\r\nflush_all"}, "login by text needs a password without spaces"),
     ],
 )
