@@ -193,9 +193,11 @@ def _files_there(cls: CheckClass, layer: Layer, report: Report) -> bool:
     wrong = 0
     for at, path, use in _files(option_keys(cls), layer):
         why = unusable(path, use)
-        if why:
+        if why and at.source.needs_files:
             wrong += 1
             report.error(at, f"{at.path[-1]}: {why}", found=path)
+        elif why:
+            report.warning(at, f"{at.path[-1]}: {why}; servers stay as they are until it can be used", found=path)
     return not wrong and _certificates_fit(layer, report)
 
 

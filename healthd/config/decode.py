@@ -93,13 +93,20 @@ class Report:
     def wrong(self, at: At, value: object, why: str) -> None:
         """Report that a value is of its kind, but breaks a rule; why: reads on after the key."""
         if at.path in at.source.secrets:
-            self.error(at, f"{_key_of(at)}: {why.replace(str(value), '***') if value else why}")
+            self.error(at, f"{_key_of(at)}: {_without(value, why)}")
         else:
             self.error(at, f"{_key_of(at)}: {why}", found=shown(value))
 
     def _add(self, severity: Severity, at: At, text: str, on_key: bool, parts: Mapping[str, str]) -> None:
         span = at.source.positions.span(at.path, key=on_key)
         self._found.append((Problem(severity, text, at.source.name, span, "", at.path, **parts), at.source))
+
+
+def _without(secret: object, why: str) -> str:
+    """What is wrong with a secret, but not what it is, be it as it is or as a literal of Python."""
+    told = why.partition(", got ")[0]
+    given = (str(secret), repr(str(secret))[1:-1])
+    return "cannot be used as it is" if any(form and form in told for form in given) else told
 
 
 def _key_of(at: At) -> str:

@@ -26,13 +26,14 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*service[ \t]*(\.[ \t]*real[ \t]*)?\]\]",
 class Source:
     """A file that was read and is valid TOML. Positions are looked for when they are first asked for.
 
-    secrets: paths of values that are never to be shown.
+    secrets: paths of values that are never to be shown. needs_files: a file it names that cannot be used is an error.
     """
 
     name: str
     text: str
     tree: Mapping[str, Any]
     secrets: set[Path] = field(default_factory=set)
+    needs_files: bool = True
     _positions: Positions | None = field(default=None, repr=False)
     _lines: dict[Path, int] | None = field(default=None, repr=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from healthd.config.ldirectord.lines import VIRTUAL, uncommented
@@ -12,18 +12,18 @@ from healthd.config.ldirectord.lines import VIRTUAL, uncommented
 class Comments:
     """of_file: those before and on global directives, and at the end. of_line: those before and on a line of a virtual.
 
-    owner: for each line with a comment, the line of its virtual.
+    lines: for the line of each virtual, those of its lines that have any.
     """
 
     of_file: list[str] = field(default_factory=list)
     of_line: dict[int, list[str]] = field(default_factory=dict)
-    owner: dict[int, int] = field(default_factory=dict)
+    lines: dict[int, list[int]] = field(default_factory=dict)
 
-    def of_virtual(self, line: int, but: frozenset[int]) -> Iterator[str]:
+    def of_virtual(self, line: int, but: Collection[int]) -> Iterator[str]:
         """Comments of a virtual service, but not those of some of its lines."""
-        for number, texts in self.of_line.items():
-            if self.owner[number] == line and number not in but:
-                yield from texts
+        for number in self.lines.get(line, ()):
+            if number not in but:
+                yield from self.of_line[number]
 
 
 def comments(text: str) -> Comments:
@@ -48,7 +48,8 @@ def comments(text: str) -> Comments:
         ]
         waiting = []
         if virtual:
-            found.of_line[number], found.owner[number] = mine, virtual
+            found.of_line[number] = mine
+            found.lines.setdefault(virtual, []).append(number)
         else:
             found.of_file += mine
     found.of_file += waiting

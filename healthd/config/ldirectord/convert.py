@@ -86,9 +86,10 @@ def _services(listing: Listing, *, executed: bool) -> Iterator[str]:
 def _service(listing: Listing, number: int, service: Mapping[str, Any], said: Comments) -> Iterator[str]:
     """One [[service]] with its tables."""
     rows = [listing.place(("service", number, "real", row)).line for row in range(len(service["real"]))]
+    first = {at: row for row, at in reversed(list(enumerate(rows)))}
     line = listing.place(("service", number)).line
     yield ""
-    for text in said.of_virtual(line, frozenset(rows)):
+    for text in said.of_virtual(line, but=first.keys()):
         yield from _commented(text)
     plain = {name: value for name, value in service.items() if name != "real" and name not in _OWN_TABLES}
     yield from ("[[service]]", *_pairs(plain if service["real"] else {**plain, "real": []}))
@@ -96,7 +97,7 @@ def _service(listing: Listing, number: int, service: Mapping[str, Any], said: Co
         if name in service:
             yield from (f"[service.{name}]", *_pairs(service[name]))
     for row, (real, at) in enumerate(zip(service["real"], rows, strict=True)):
-        for text in said.of_line.get(at, ()) if at not in rows[:row] else ():
+        for text in said.of_line.get(at, ()) if row == first[at] else ():
             yield from _commented(text)
         yield from _named(listing, at, real)
         yield from ("[[service.real]]", *_pairs(real))

@@ -35,13 +35,17 @@ class Spans(Positions):
 
 @dataclass(slots=True)
 class Listing(Source):
-    """A file of ldirectord. tree: our tables, once they are made. spans: where what they say stands.
+    """A file of ldirectord, which runs though a program of a check is missing. tree: our tables, once they are made.
+
+    spans: where what they say stands.
 
     quiet: lines with what changes meaning there, which is only told to who converts the file.
     """
 
+    needs_files: bool = False
     spans: Mapping[Path, Span] = field(default_factory=dict)
     quiet: tuple[tuple[int, str], ...] = ()
+    _split: list[str] = field(default_factory=list)
 
     @property
     def positions(self) -> Positions:
@@ -50,10 +54,10 @@ class Listing(Source):
 
     def line(self, number: int) -> str:
         """One line of the text, counted from 1, without its end; passwords are masked."""
-        lines = self.text.split("\n")
-        if not 1 <= number <= len(lines):
+        self._split = self._split or self.text.split("\n")
+        if not 1 <= number <= len(self._split):
             return ""
-        line = lines[number - 1].rstrip("\r")
+        line = self._split[number - 1].rstrip("\r")
         found = _VALUE.match(line)
         if found and secret(found[1]):
             return line[: found.start(2)] + "*" * len(found[2])

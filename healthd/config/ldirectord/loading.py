@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from healthd.config.decode import Report
 from healthd.config.ldirectord.listing import Listing
@@ -11,10 +13,11 @@ from healthd.config.ldirectord.names import Machine, ThisMachine
 from healthd.config.ldirectord.planting import Tree
 from healthd.config.ldirectord.reading import read_stock
 from healthd.config.ldirectord.tree import tree_of
-from healthd.config.ldirectord.values import Globals, Stock
+from healthd.config.ldirectord.values import Globals, Real, Stock, Virtual
 from healthd.config.problems import Problem, Severity, Span
 from healthd.config.source import read_bytes
 
+Receiving = TypeVar("Receiving", Virtual, Real)
 FOLDERS = (Path("/etc/ha.d"), Path("/etc/ha.d/conf"))
 """Where ldirectord looks for configurations, before the place where it was started."""
 
@@ -36,8 +39,20 @@ def text_of(name: str, data: bytes) -> tuple[str, Problem | None]:
         return data.decode(), None
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        problem = Problem(Severity.WARNING, "not UTF-8 text; all of it is taken for Latin-1", name, Span(number, 1))
-        return data.decode("latin-1"), problem
+        told = "not UTF-8 text, so it is taken for Latin-1; servers are sent UTF-8, but receive is as in the file"
+        return data.decode("latin-1"), Problem(Severity.WARNING, told, name, Span(number, 1))
+
+
+def _bytewise(stock: Stock) -> Stock:
+    """A file that is not UTF-8, with `receive` as the bytes of the file, which are looked for in those of servers."""
+    virtuals = (
+        replace(_received(virtual), real=tuple(_received(real) for real in virtual.real)) for virtual in stock.virtuals
+    )
+    return replace(stock, virtuals=tuple(virtuals))
+
+
+def _received(one: Receiving) -> Receiving:
+    return replace(one, receive=one.receive.encode("latin-1").decode(errors="surrogateescape"))
 
 
 class _Walk:
@@ -67,13 +82,13 @@ class _Walk:
         if stock is None:
             self.failed = True
             return
-        tree = tree_of(stock, self.machine, main, strict=self.strict)
+        tree = tree_of(_bytewise(stock) if odd else stock, self.machine, main, strict=self.strict)
         listing.tree, listing.spans = tree.tables, tree.spans
         listing.quiet = tuple((note.span.line, note.text) for note in tree.notes if not note.loud)
         self.tell(listing, tree)
         self.found.append(listing)
         if main is not None:
-            self.tell_unused(listing, stock)
+            self.tell_unused(listing, stock, main)
         for name in stock.globals.execute:
             self.execute(listing, name, stock.globals.where[f"execute {name}"], file, main or stock.globals)
 
@@ -85,10 +100,10 @@ class _Walk:
         for refusal in tree.refusals:
             self.error(listing, refusal.span, refusal.text)
 
-    def tell_unused(self, listing: Listing, stock: Stock) -> None:
-        """What only the first file can say for the whole daemon."""
+    def tell_unused(self, listing: Listing, stock: Stock, main: Globals) -> None:
+        """What only the first file can say for the whole daemon, and says in another way."""
         for name in ("logfile", "autoreload", "callback", "supervised"):
-            if name in stock.globals.where:
+            if name in stock.globals.where and getattr(stock.globals, name) != getattr(main, name):
                 text = f"{name}: the file that executes this one says it for the whole daemon"
                 self.warn(listing, stock.globals.where[name], text)
 

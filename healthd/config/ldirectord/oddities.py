@@ -29,7 +29,7 @@ def of_value(name: str, value: str, found: Mapping[str, Any]) -> Iterator[str]:
     if name in _WORDS and isinstance(taken, str) and taken.lower() != value.strip('" \t').lower():
         yield f'stock ldirectord takes "{taken}" of this, and so does healthd'
     elif name in _SECONDS + _COUNTS:
-        form = r"\d+\s*s?" if name in _SECONDS else r"\d+"
+        form = r"\d+\s*s?(\s*#.*)?" if name in _SECONDS else r"\d+(\s*#.*)?"
         if not re.fullmatch(form, value.strip('" \t'), re.ASCII):
             yield f"stock ldirectord takes the first number of this, {taken}, and so does healthd"
     elif name == "checktype" and found.get("checktype") == "combined" and not re.fullmatch(r"\d+", value, re.ASCII):

@@ -29,19 +29,16 @@ class Tree:
 
     tables: dict[str, Any] = field(default_factory=dict)
     spans: dict[Path, Span] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    refusals: list[Note] = field(default_factory=list)
+    notes: dict[Note, None] = field(default_factory=dict)
+    refusals: dict[Note, None] = field(default_factory=dict)
 
     def note(self, span: Span, text: str, *, loud: bool = True) -> None:
         """Remember a change of meaning, once."""
-        found = Note(span, text, loud)
-        if found not in self.notes:
-            self.notes.append(found)
+        self.notes[Note(span, text, loud)] = None
 
     def refuse(self, span: Span, text: str) -> None:
         """Remember what cannot be, once."""
-        if Note(span, text) not in self.refusals:
-            self.refusals.append(Note(span, text))
+        self.refusals[Note(span, text)] = None
 
 
 @dataclass(slots=True)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from healthd.config.ldirectord import oddities
 from healthd.config.ldirectord.directives import OF_VIRTUAL, SERVERS, wrong_family
-from healthd.config.ldirectord.globals import BARE_SUPERVISED, OF_FILE, read_global, split
+from healthd.config.ldirectord.globals import BARE_SUPERVISED, read_global, split
 from healthd.config.ldirectord.lines import Item, Part, forgiving, strict
 from healthd.config.ldirectord.listing import Listing, secret
 from healthd.config.ldirectord.names import Machine
 from healthd.config.ldirectord.setup import complete
+from healthd.config.ldirectord.unknown import unknown
 from healthd.config.ldirectord.values import Globals, Stock, Virtual
 from healthd.config.ldirectord.virtuals import Block, open_block
 from healthd.config.ldirectord.words import Around, Unknown, Values, Wrong
-from healthd.config.problems import Problem, Severity, Span, nearest
+from healthd.config.problems import Problem, Severity, Span
 
 DEPRECATED = "checkcount option is deprecated and slated for removal.  please see 'failurecount'"
-_OF_BLOCK = (*OF_VIRTUAL, *SERVERS)
+_OF_ONE_FAMILY = (*SERVERS, "fallback", "fallback6")
+
+Form = Callable[[str], Values]
 
 
 class _Stop(Exception):
@@ -33,8 +36,7 @@ def read_stock(listing: Listing, machine: Machine, *, strict: bool = False) -> t
         stock = reader.result()
     except _Stop:
         stock = None
-    failed = any(problem.severity is Severity.ERROR for problem in reader.problems)
-    return None if failed else stock, reader.problems
+    return None if _errors(reader.problems) else stock, reader.problems
 
 
 class _Reader:
@@ -50,13 +52,13 @@ class _Reader:
         self.execute: dict[str, Span] = {}
         self.block: Block | None = None
         self.blocks: list[Block] = []
-        self.outside = False
+        self.ids: dict[str, Block] = {}
+        self.said: set[str] = set()
 
     def read(self) -> None:
         """Take every line."""
         for item in (strict if self.strict else forgiving)(self.listing.text):
-            if item.odd:
-                self.warn(Span(item.number, item.column, max(1, len(item.text))), item.odd)
+            before = len(self.problems)
             match item.part:
                 case Part.OPEN:
                     self.open(item)
@@ -66,6 +68,14 @@ class _Reader:
                     self.close(item)
                 case Part.GLOBAL:
                     self.set_global(item)
+            if item.odd and not _errors(self.problems[before:]):
+                self.tell_odd(item)
+
+    def tell_odd(self, item: Item) -> None:
+        """Why ldirectord would not take a line; the same of every line of a block is said of its first one."""
+        if self.block is None or item.odd not in self.said:
+            self.warn(_whole(item), item.odd)
+            self.said.add(item.odd)
 
     def result(self) -> Stock:
         """Everything together."""
@@ -94,74 +104,49 @@ class _Reader:
         self.problems.append(self.listing.problem(Severity.WARNING, span, text))
 
     def open(self, item: Item) -> None:
-        """A virtual begins."""
-        span = Span(item.number, item.column, max(1, len(item.text)))
-        self.block, self.outside = None, False
+        """A virtual begins. The directives of one with a bad header are looked at all the same."""
+        span = _whole(item)
+        self.block = None
+        self.said.clear()
         try:
             self.block = open_block(item.text, item.family, span)
+            for text in oddities.of_header(item.text):
+                self.warn(span, text)
         except Wrong as error:
             self.error(span, str(error))
-            self.outside = True  # its directives are still looked at
             self.block = open_block("1", item.family, span)
             self.block.failed = True
             self.block.mark = None
         self.block.where["virtual"] = span
-        if not self.outside:
-            for text in oddities.of_header(item.text):
-                self.warn(span, text)
 
     def inside(self, item: Item) -> None:
         """A directive of a virtual."""
-        block = self.block
+        block, span = self.block, _value_span(item)
         assert block is not None
-        try:
-            name, value = split(item.text)
-        except Unknown:
-            self.unknown(item, "", _OF_BLOCK)
-            return
-        span = _value_span(item)
-        if name in SERVERS:
-            why = wrong_family(name, block.family)
-            if why:
-                self.error(Span(item.number, item.column, len(name)), why)
-            else:
-                block.lines.append((value, span))
-                self.compare_servers(item, value, span)
-            return
-        if name.startswith("fallback") and name in OF_VIRTUAL and name != "fallbackcommand":
-            why = wrong_family(name, block.family)
-            if why:
-                self.error(Span(item.number, item.column, len(name)), why)
-                return
-        around = block.around(self.machine)
-        found = self.value(item, name, span, around)
-        if found is not None:
-            block.set(found, span, name)
+        name, value = _assigned(item.text)
+        if why := wrong_family(name, block.family) if name in _OF_ONE_FAMILY else "":
+            self.error(Span(item.number, item.column, len(name)), why)
+        elif name in SERVERS:
+            block.lines.append((value, span))
+            self.compare_servers(item, value, span)
+        else:
+            around = block.around(self.machine)
+            found = self.taken(item, name, span, lambda text: _read_inside(text, around))
+            if found is not None:
+                block.set(found, span, name)
 
     def compare_servers(self, item: Item, value: str, span: Span) -> None:
         """What ldirectord would make of a line with servers, if that is not the same."""
         if self.strict:
             return
-        stock = _value_of(item.stock)
-        if (stock or "").rstrip() != value.rstrip():
+        stock = _assigned(item.stock)[1]
+        if stock.rstrip() != value.rstrip():
             self.warn(span, f"stock ldirectord would take {_told(stock)} here")
-
-    def value(self, item: Item, name: str, span: Span, around: Around) -> Values | None:
-        """What a directive of a virtual says; None once it is reported."""
-
-        def form(text: str) -> Values:
-            said, value = split(text)
-            if said not in OF_VIRTUAL:
-                raise Unknown
-            return OF_VIRTUAL[said](value, around)
-
-        return self.taken(item, name, span, form, _OF_BLOCK)
 
     def set_global(self, item: Item) -> None:
         """A global directive."""
         around = Around(self.machine)
-        name = split(item.text)[0] if "=" in item.text and item.text[0].isalpha() and _splits(item.text) else ""
-        found = self.taken(item, name, _value_span(item), lambda text: read_global(text, around), tuple(OF_FILE))
+        found = self.taken(item, _assigned(item.text)[0], _value_span(item), lambda text: read_global(text, around))
         if found is None:
             return
         span = _value_span(item)
@@ -175,12 +160,13 @@ class _Reader:
         if "maintenancedir" in found and not self.machine.folder(found["maintenancedir"]):
             self.warn(span, "maintenance directory does not exist")
 
-    def taken(self, item: Item, name: str, span: Span, form: Any, known: tuple[str, ...]) -> Values | None:
+    def taken(self, item: Item, name: str, span: Span, form: Form) -> Values | None:
         """What a line says, with what ldirectord would make of it; None once it is reported why it says nothing."""
         try:
-            found: Values = form(item.text)
+            found = form(item.text)
         except Unknown:
-            self.unknown(item, name, known)
+            place, text, parts = unknown(item, name)
+            self.error(place, text, **parts)
             return None
         except Wrong as error:
             self.error(span, str(error))
@@ -192,12 +178,13 @@ class _Reader:
                 self.warn(span, text)
         return found
 
-    def remarks(self, item: Item, name: str, found: Values, form: Any) -> Iterator[str]:
+    def remarks(self, item: Item, name: str, found: Values, form: Form) -> Iterator[str]:
         """What is odd about a line."""
         try:
-            stock: Values = form(item.stock)
+            stock = form(item.stock)
         except Unknown:
-            yield "stock ldirectord does not know this line for a directive: Unknown command"
+            cut = ", as it takes what is behind the # for a comment" if "#" in item.text else ""
+            yield f"stock ldirectord would refuse this line: Unknown command{cut}"
             return
         except Wrong as error:
             yield f"stock ldirectord would refuse this line: {error}"
@@ -206,28 +193,7 @@ class _Reader:
             if stock.get(key) != value:
                 yield "stock ldirectord would take " + ("another value" if secret(key) else _told(stock.get(key)))
         if not item.odd:
-            yield from oddities.of_value(name, _value_of(item.text) or "", found)
-
-    def unknown(self, item: Item, name: str, known: tuple[str, ...]) -> None:
-        """Report a line that is no directive."""
-        shown = item.text.strip() or item.raw
-        if secret(name or shown):
-            shown = f"{name or shown.split()[0].partition('=')[0]}=***"
-        span = Span(item.number, item.column, max(1, len(name) or len(item.text)))
-        text = f'Unknown command "{shown}"'
-        if name in known:
-            self.error(span, f"{text}; its value must stand in quotes", expected="quotes")
-            return
-        other = "a virtual" if known == tuple(OF_FILE) else "the whole file"
-        elsewhere = name in (_OF_BLOCK if known == tuple(OF_FILE) else OF_FILE)
-        if elsewhere:
-            where = (
-                "below its virtual, behind 4 blanks or a tab" if other == "a virtual" else "at the beginning of a line"
-            )
-            self.error(span, f"{text}; it is a directive of {other} and stands {where}")
-            return
-        meant = nearest(name, known) if name else ""
-        self.error(span, text + (f"; did you mean '{meant}'?" if meant else ""), found=name, suggestion=meant)
+            yield from oddities.of_value(name, _assigned(item.text)[1], found)
 
     def close(self, item: Item) -> None:
         """A virtual is complete."""
@@ -240,40 +206,49 @@ class _Reader:
             for note in () if self.strict else server.notes:
                 self.warn(span, note)
         if not block.failed:
-            twin = next((one for one in self.blocks if not one.failed and one.id == block.id), None)
-            if twin is not None:
+            twin = self.ids.setdefault(block.id, block)
+            if twin is not block:
                 block.failed = True
                 text = f"duplicate virtual server: {block.id} is declared at line {twin.span.line} already"
                 self.error(block.span, text)
         self.blocks.append(block)
 
 
-def _splits(text: str) -> bool:
-    try:
-        split(text)
-    except Unknown:
-        return False
-    return True
+def _errors(problems: Iterable[Problem]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
 
 
-def _value_of(text: str) -> str | None:
+def _read_inside(text: str, around: Around) -> Values:
+    """What a directive of a virtual says. Raises Wrong or Unknown."""
+    name, value = split(text)
+    if name not in OF_VIRTUAL:
+        raise Unknown
+    return OF_VIRTUAL[name](value, around)
+
+
+def _assigned(text: str) -> tuple[str, str]:
+    """Name and value of a line; both empty if it has no such form."""
     try:
-        return split(text)[1]
+        return split(text)
     except Unknown:
-        return None
+        return "", ""
 
 
 def _told(value: object) -> str:
     return "nothing" if value in (None, "") else f'"{value}"'
 
 
+def _whole(item: Item) -> Span:
+    return Span(item.number, item.column, max(1, len(item.text)))
+
+
 def _value_span(item: Item) -> Span:
     """Where the value of a directive stands; the whole directive if it has none."""
     before, equals, value = item.raw[item.column - 1 :].partition("=")
     blanks = len(value) - len(value.lstrip())
-    width = len((_value_of(item.text) or "").rstrip())
+    width = len(_assigned(item.text)[1].rstrip())
     if not equals or not width:
-        return Span(item.number, item.column, max(1, len(item.text)))
+        return _whole(item)
     return Span(item.number, item.column + len(before) + 1 + blanks, width)
 
 

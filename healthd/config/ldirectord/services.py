@@ -18,7 +18,9 @@ from healthd.config.ldirectord.values import Virtual
 Options = dict[str, Any]
 
 MOST_OF_A_PAGE = 16 * 1024 * 1024
-_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?!.{{254}})(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?")
+_SIP_ADDRESS = re.compile(r"[!#-;=@-~]+@[!#-;=@-~]+")
 _CHAIN_ONLY = {"verify_name": False}
 _URL_LETTERS = "!\"$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
@@ -106,9 +108,11 @@ def _command(asked: Asked, kind: str) -> Options:
     """A program, or a file of Perl, with arguments of its own before the four that every one gets."""
     text = asked.virtual.checkcommand
     words = [text] if asked.strict or asked.machine.executable(text) else _words(text)
-    if kind == "perl" and len(words) == 1:
-        return {"type": kind, "command": text}
-    command = words[0] if words[0].startswith("/") else which(words[0]) or words[0]
+    command = _program(kind, words[0])
+    if not command:
+        why = f"there is no program {words[0]} in PATH"
+        asked.notes["checkcommand"] = f"checkcommand: {why}, so the server is down, as with stock ldirectord"
+        return {"type": "off"}
     if len(words) == 1:
         return {"type": kind, "command": command}
     asked.notes["checkcommand"] = "checkcommand: stock ldirectord takes all of it for the name of a file and finds none"
@@ -118,6 +122,13 @@ def _command(asked: Asked, kind: str) -> Options:
 
 def _words(text: str) -> list[str]:
     try:
+def _program(kind: str, word: str) -> str:
+    """Its path as ldirectord finds it, whose daemon works in /; empty if it is to be in PATH and is not."""
+    if "/" in word or kind == "perl":
+        return word if word.startswith("/") else f"/{word}"
+    return which(word) or ""
+
+
         return shlex.split(text) or [text]
     except ValueError:
         return [text]
@@ -230,12 +241,12 @@ def _simpletcp(asked: Asked) -> Options:
 
 
 def _sip(asked: Asked) -> Options:
-    who = asked.virtual.login
-    if not who:
-        text = "login: stock ldirectord has none where the port alone implies sip"
-        asked.notes["login"] = f"{text}; healthd asks the server about itself"
-    named = {"user": who, "caller": who} if "@" in who else {}
-    return {"type": "sip", **named, **_over_tcp(asked)}
+    who = asked.virtual.login.removeprefix("sip:")
+    if _SIP_ADDRESS.fullmatch(who):
+        return {"type": "sip", "user": who, "caller": who, **_over_tcp(asked)}
+    why = f'"{who}" is no user@domain' if who else "stock ldirectord has none where the port alone implies sip"
+    asked.notes["login"] = f"login: {why}; healthd asks the server about itself"
+    return {"type": "sip", **_over_tcp(asked)}
 
 
 def _sql(kind: str) -> Callable[[Asked], Options]:

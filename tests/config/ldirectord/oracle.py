@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd.config.ldirectord.listing import Listing
+from healthd.config.ldirectord.loading import text_of
 from healthd.config.ldirectord.names import ThisMachine
 from healthd.config.ldirectord.reading import read_stock
 from healthd.config.ldirectord.values import Fallback, Real, Stock, Virtual
@@ -54,7 +55,7 @@ def ask(files: Sequence[Path]) -> list[dict[str, Any]]:
         timeout=300,
         check=True,
     )
-    return [json.loads(line) for line in told.stdout.decode().split("\n") if line]
+    return [json.loads(text_of("", line)[0]) for line in told.stdout.split(b"\n") if line]
 
 
 def ask_texts(texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -85,8 +85,9 @@ def test_a_global_line_may_have_a_comment_or_blanks(line, name, value):
     assert "stock ldirectord" in told[0][1]
 
 
-def test_a_comment_behind_a_number_changes_nothing_and_is_not_worth_a_word():
-    assert read(f"checktimeout=3 # x\n{BLOCK}")[1] == []
+@pytest.mark.parametrize("line", ["checktimeout=3 # x", "checktimeout=3# seconds", "failurecount=3#x"])
+def test_a_comment_behind_a_number_changes_nothing_and_is_not_worth_a_word(line):
+    assert read(f"{line}\n{BLOCK}")[1] == []
 
 
 @pytest.mark.parametrize("value", ["a#b", "x # y", "#"])
@@ -113,6 +114,14 @@ def test_two_blanks_are_indent_enough():
 
     assert len(stock.virtuals[0].real) == 1
     assert told == [(2, "stock ldirectord wants 4 blanks or a tab before a directive of a virtual")]
+
+
+def test_what_is_odd_about_every_line_of_a_block_is_said_of_its_first():
+    block = "virtual=192.0.2.{}:80\n  real=10.0.0.11:80 gate\n  service=http\n  scheduler=rr\n"
+    stock, told = meant(block.format(80) + block.format(81))
+
+    assert len(stock.virtuals) == 2
+    assert [line for line, _ in told] == [2, 6]
 
 
 def test_a_byte_order_mark_and_crlf_are_one_warning_each():
@@ -207,6 +216,10 @@ def test_every_mistake_is_told_in_one_run():
     [
         ("quiescnt=yes", "did you mean 'quiescent'?"),
         ("callback=/x", "its value must stand in quotes"),
+        ("Quiescent=yes", "directives are in lower case"),
+        ("    Real=10.0.0.2:80 gate", "directives are in lower case"),
+        ("    real 10.0.0.2:80 gate", "'=' is missing behind real"),
+        ("virtal=10.0.0.1:80", "did you mean 'virtual'?"),
         ("real=10.0.0.1:80 gate", "it is a directive of a virtual and stands below its virtual"),
         ("    maintenancedir=/x", "it is a directive of the whole file and stands at the beginning of a line"),
     ],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from healthd import cli
 from healthd.config.formats import Format, Reading, recognise
 from healthd.config.load import load
 from healthd.config.problems import Severity, render
@@ -154,6 +154,25 @@ def test_what_the_kernel_would_refuse_does_not_stop_the_rest(tmp_path, text, sai
     assert any(said in message for _, message in texts(found)), render(found.problems)
 
 
+def test_a_range_may_be_a_network_of_16_bits(tmp_path):
+    text = "virtual=192.0.2.80:80\n    real=10.0.0.0->10.{}:80 gate\n    service=none\n"
+
+    (service,) = services(tmp_path, text.format("0.255.255"))
+    assert len(service.reals) == 65_536
+    ((line, said),) = texts(loaded(tmp_path, text.format("1.0.0")), Severity.ERROR)
+    assert line == 2
+    assert "more than 65536 addresses" in said
+
+
+def test_a_password_with_what_cannot_be_sent_is_not_shown(tmp_path):
+    found = loaded(tmp_path, WWW + '    service=ftp\n    passwd="ses\x01ame"\n')
+
+    ((line, text),) = texts(found, Severity.ERROR)
+    assert line == 4
+    assert text == "password: must not contain control characters"
+    assert not {"ses", "ame"} & set(re.findall(r"ses|ame", render(found.problems)))
+
+
 def test_a_problem_of_our_tables_stands_at_the_directive(tmp_path):
     found = loaded(tmp_path, WWW + '    receive="(unclosed"\n')
 
@@ -169,96 +188,15 @@ def test_no_virtual_is_a_warning(tmp_path):
 
 def test_latin_1_is_read_with_a_warning(tmp_path):
     file = tmp_path / "a.cf"
-    file.write_bytes(WWW.encode() + b"    comment=caf\xe9\n")
+    file.write_bytes(WWW.encode() + b'    comment=caf\xe9\n    receive="Gr\xfc\xdfe"\n    request="\xfc"\n')
 
     found = load(file)
 
-    assert found.config.services[0].comment == "caf\xe9"
-    assert texts(found) == [(3, "not UTF-8 text; all of it is taken for Latin-1")]
-
-
-def test_a_file_that_is_executed_keeps_its_own_globals(tmp_path):
-    (tmp_path / "other.cf").write_text(
-        'checkinterval=3\nemailalert=c@example.org\nlogfile="local0"\nvirtual=192.0.2.81:80\n'
-        "    real=10.0.0.12:80 gate\n"
-    )
-    text = f"checkinterval=9\nemailalert=a@example.org\nmaintenancedir=/tmp\nexecute={tmp_path}/other.cf\n{WWW}"
-
-    found = loaded(tmp_path, text)
-    first, second = found.config.services
-
-    assert [one.reals[0].checks[0].cadence.interval for one in (first, second)] == [9.0, 3.0]
-    assert (first.mail.to, second.mail.to) == (("a@example.org",), ("c@example.org",))
-    assert (first.maintenance, second.maintenance) == (Path("/tmp"), None)
-    assert [Path(file).name for file in found.config.files] == ["test.cf", "other.cf"]
-    assert [text for _, text in texts(found)] == [
-        "logfile: the file that executes this one says it for the whole daemon"
-    ]
-
-
-@pytest.mark.parametrize("reading", [Reading(), Reading(strict=True)], ids=["forgiving", "strict"])
-def test_at_a_start_the_rest_runs_without_a_file_to_execute_that_is_not_there(tmp_path, reading):
-    found = loaded(tmp_path, f"# c\nexecute=gone.cf\n{WWW}", reading=reading)
-
+    (service,) = found.config.services
+    assert service.comment == "caf\xe9"
+    check = service.reals[0].checks[0].check
+    assert check.path == "/%C3%BC"
+    assert re.search(check.expect.encode(), b"Viele Gr\xfc\xdfe!")  # of a server that has Latin-1, too
     ((line, text),) = texts(found)
-    assert line == 2
-    assert text.startswith("execute: gone.cf cannot be found")
-    assert "make it and reload, or remove this line" in text
-    assert len(found.config.services) == 1
-
-
-def test_check_config_warns_of_a_file_to_execute_that_is_not_there(tmp_path, capsys):
-    file = tmp_path / "test.cf"
-    file.write_text(f"execute=gone.cf\n{WWW}")
-
-    assert cli.main(["check-config", "-c", str(file)]) == 0
-    told = capsys.readouterr().out
-    assert "test.cf:1:9: warning: execute: gone.cf cannot be found" in told
-    assert "ok: services 1, real servers 1, files 1" in told
-
-
-@pytest.mark.parametrize("reading", [Reading(), Reading(strict=True)], ids=["forgiving", "strict"])
-def test_at_a_reload_a_file_that_was_executed_may_not_be_gone(tmp_path, reading):
-    other = tmp_path / "other.cf"
-    other.write_text(WWW.replace("80", "81"))
-    text = f"execute=other.cf\nexecute=never.cf\n{WWW}"
-    running = loaded(tmp_path, text, reading=reading).config.files
-    other.unlink()
-
-    found = loaded(tmp_path, text, reading=reading, running=running)
-
-    ((line, said),) = texts(found, Severity.ERROR)
-    assert line == 1
-    assert "is part of the running configuration and cannot be found now" in said
-    assert [line for line, _ in texts(found)] == [2]
-    assert loaded(tmp_path, WWW, reading=reading, running=running).config is not None
-
-
-def test_a_file_that_is_executed_twice_or_by_itself_is_read_once(tmp_path):
-    (tmp_path / "other.cf").write_text("execute=test.cf\n" + WWW.replace("80", "81"))
-
-    found = loaded(tmp_path, f'execute=other.cf\nexecute="other.cf"\n{WWW}')
-
-    assert len(found.config.services) == 2
-    assert [text for _, text in texts(found)] == [
-        "execute: test.cf is read already, so this line says nothing",
-        "execute: other.cf is read already, so this line says nothing",
-    ]
-
-
-def test_a_mistake_in_a_file_that_is_executed_is_an_error(tmp_path):
-    (tmp_path / "other.cf").write_text("nonsense\n")
-
-    found = loaded(tmp_path, f"execute=other.cf\n{WWW}")
-
-    assert found.config is None
-    assert [(Path(problem.file).name, problem.span.line) for problem in found.problems] == [("other.cf", 1)]
-
-
-def test_a_duplicate_in_a_file_that_is_executed_is_told(tmp_path):
-    (tmp_path / "other.cf").write_text(WWW)
-
-    found = loaded(tmp_path, f"execute=other.cf\n{WWW}")
-
-    ((_, text),) = texts(found, Severity.ERROR)
-    assert "is declared already" in text
+    assert line == 3
+    assert "taken for Latin-1" in text

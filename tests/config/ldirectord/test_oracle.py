@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from healthd.config.ldirectord.loading import text_of
 from tests.config.ldirectord import oracle
 from tests.config.ldirectord.writing import files
 
@@ -67,9 +68,9 @@ def test_the_recorded_cases_are_what_the_installed_program_says():
 
 @needs_ldirectord
 def test_every_sample_is_read_alike():
-    texts = [sample.read_text() for sample in SAMPLES]
-    for text, theirs in zip(texts, oracle.ask_texts(texts), strict=True):
-        assert_same(text, theirs)
+    for sample, theirs in zip(SAMPLES, oracle.ask(SAMPLES), strict=True):
+        text, _ = text_of(sample.name, sample.read_bytes())
+        assert_same(text, oracle.normal(theirs))
 
 
 @needs_ldirectord

@@ -86,6 +86,12 @@ CASES = {
         "expect_line": "c",
     },
     'login="a@b"\n    service=sip': {"type": "sip", "user": "a@b", "caller": "a@b", "tcp": True},
+    'login="sip:a@b"\n    service=sip': {"type": "sip", "user": "a@b", "caller": "a@b", "tcp": True},
+    'login="a b@c"\n    service=sip': {"type": "sip", "tcp": True},
+    'service=http\n    virtualhost="a..b"': {"type": "http", "path": "/", "redirects": 7, "redirect_away": "pass"},
+    "checktype=external\n    checkcommand=./true": {"type": "script", "command": "/./true"},
+    "checktype=external\n    checkcommand=there-is-no-such-program": {"type": "off"},
+    "checktype=external-perl\n    checkcommand=bin/true": {"type": "perl", "command": "/bin/true"},
     LOGIN + 'service=ftp\n    request="f"\n    receive="x"': {
         "type": "ftp",
         "user": "me",
@@ -129,7 +135,7 @@ def tables(text):
     stock, problems = read_stock(Listing("a.cf", text, {}), ThisMachine())
     assert stock is not None, render(problems)
     tree = tree_of(stock, ThisMachine())
-    assert tree.refusals == []
+    assert not tree.refusals
     return tree
 
 
