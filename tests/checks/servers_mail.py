@@ -103,12 +103,20 @@ smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {folder}/auth
 smtpd_sasl_security_options = noanonymous
+broken_sasl_auth_clients = yes
+postscreen_access_list =
+postscreen_greet_action = enforce
+postscreen_greet_wait = 1s
 """
 _MASTER = """
 {smtp} inet n - n - - smtpd
 {smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 {submission} inet n - n - - smtpd -o smtpd_tls_security_level=encrypt
 {rejecting} inet n - n - - smtpd -o smtpd_delay_reject=no -o smtpd_client_restrictions=reject
+{screened} inet n - n - 1 postscreen
+smtpd pass - - n - - smtpd
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
 cleanup unix n - n - 0 cleanup
 rewrite unix - - n - - trivial-rewrite
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -137,13 +145,15 @@ class Postfix:
     """Ports of a Postfix, its process group, and its log.
 
     It takes mail for joe@localhost.test, and the users of the Dovecot may log in.
-    submission: without TLS nothing is taken. rejecting: nobody is welcome.
+    submission: without TLS nothing is taken. rejecting: nobody is welcome. screened: whoever speaks before the second
+    half of the greeting, a second after the first, is sent away.
     """
 
     smtp: int
     smtps: int
     submission: int
     rejecting: int
+    screened: int
     group: int
     log: Path
     certified: Certified
@@ -179,8 +189,8 @@ def postfix(users: Dovecot) -> Iterator[Postfix]:
     master = program("/usr/lib/postfix/sbin/master", "postfix")
     _root()
     folder = users.certified.folder
-    ports = free_ports(4)
-    named = dict(zip(("smtp", "smtps", "submission", "rejecting"), ports, strict=True))
+    ports = free_ports(5)
+    named = dict(zip(("smtp", "smtps", "submission", "rejecting", "screened"), ports, strict=True))
     with tempfile.TemporaryDirectory(dir=folder) as name:
         config = Path(name)
         config.chmod(0o755)
@@ -209,13 +219,3 @@ def _group(argv: list[str], log: Path, ports: list[int]) -> Iterator[int]:
         finally:
             os.killpg(process.pid, signal.SIGCONT)
             os.killpg(process.pid, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def silenced(group: int) -> Iterator[None]:
-    """A server whose processes are all stopped, so that the kernel takes connections and nobody answers."""
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)

@@ -111,6 +111,17 @@ async def test_a_postfix_that_welcomes_nobody_fails(postfix: Postfix):
     assert verdict.detail.startswith("got '554 5.7.1 <unknown[127.0.0.1]>: Client host rejected")
 
 
+@families
+async def test_a_greeting_in_two_halves_is_waited_for(postfix: Postfix, family: int):
+    """Postscreen sends the first line of it, and a second later, to those who have kept silent, the rest."""
+    check = SmtpCheck(**JOE, starttls=postfix.certified.tls, recipient="joe@localhost.test")
+    verdict = await asked(check, postfix.screened, family)
+    assert verdict.detail.endswith(", logged in by PLAIN, recipient is taken"), verdict
+    log = postfix.log.read_text()
+    assert f"PASS NEW [{both(postfix.screened)[family].address}]" in log
+    assert "PREGREET" not in log
+
+
 async def test_probes_that_pass_leave_no_complaint_in_postfix_s_log(dovecot: Dovecot):
     tls = dovecot.certified.tls
     with servers_mail.postfix(dovecot) as fresh:
