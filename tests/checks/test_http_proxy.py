@@ -12,7 +12,6 @@ from checks.http_proxy import HttpProxyCheck
 from healthd.check import Connect, Outcome, Reason, Receive, Send, StartTls, Tls, Verdict
 from healthd.prober.trace import trace_text
 from healthd.prober.transcript import Recorder
-from tests.checks.asking import verdict_of
 from tests.checks.harness import (
     END,
     REFUSED,
@@ -30,6 +29,7 @@ from tests.checks.harness import (
     stream,
     whole,
 )
+from tests.checks.wayward import verdict_of
 from tests.support import servers
 
 PLAIN = HttpProxyCheck(url="http://www.example.com/a?b=c", expect="hello")

@@ -10,26 +10,17 @@ from dataclasses import replace
 import pytest
 
 from checks.ldap import LdapCheck
-from healthd.check import Check, Outcome, Reason, Target, Tls, Verdict
+from healthd.check import Outcome, Reason, Tls
 from healthd.health import Health, Phase, Thresholds
-from healthd.prober.ask import ask
 from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
 from healthd.prober.local import LocalProber
 from tests.checks.ldap_words import BOUND, DONE, TLS_BEGINS, entry, result
 from tests.checks.servers import certify, server_context
+from tests.checks.wayward import PATIENCE, SHORT, verdict_of
 from tests.support import servers
 
 ROOT = LdapCheck()
 JOE = LdapCheck(user="cn=joe", password="xyzzy")
-PATIENCE, SHORT = 20.0, 0.4
-
-
-async def verdict_of(check: Check, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 def endless_entries(connection: socket.socket) -> None:

@@ -15,28 +15,19 @@ from checks.ping import PingCheck
 from checks.script import ScriptCheck
 from checks.tcp import TcpCheck
 from checks.udp import UdpCheck
-from healthd.check import Check, Outcome, Reason, Target, Verdict
+from healthd.check import Check, Outcome, Reason, Target
 from healthd.config.schema import RunnerSettings
 from healthd.prober.ask import ask
 from healthd.runner.process import start_runner
 from tests.checks.steady import asked_steadily
+from tests.checks.wayward import PATIENCE, SHORT, verdict_of
 from tests.support import servers
 
-PATIENCE, SHORT = 20.0, 0.4
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
 TCP = TcpCheck(send=b"hello\n", expect="^ok$")
 HTTP = HttpCheck(expect="ok", max_body=1000)
 DNS = DnsCheck("www.example.test", tcp=True)
 DNS_UDP = DnsCheck("www.example.test")
-
-
-async def verdict_of(check: Check, target: Target, within: float = PATIENCE) -> Verdict:
-    """A verdict about the server: what this machine slept through is asked again."""
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 @pytest.mark.parametrize(

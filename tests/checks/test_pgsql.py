@@ -187,7 +187,6 @@ def test_a_login_that_comes_to_nothing(answer: bytes, reason: Reason, detail: st
         (said(b"R", b"\0\0\0\0"), Reason.PROTOCOL, "out of turn: 'R'"),
         (READY, Reason.PROTOCOL, "out of turn: 'Z'"),
         (row(b"1") + READY, Reason.PROTOCOL, "out of turn: 'Z'"),
-        (END_OF_ONE + END_OF_ONE + READY, Reason.PROTOCOL, "out of turn: 'C'"),
         (b"D\0\x10\0\6", Reason.PROTOCOL, "a message is longer than 1048576 bytes"),
         (said(b"1") + said(b"2") + row(b"1"), Reason.PROTOCOL, "connection closed without an answer, 5 expected"),
         (said(b"1")[:3], Reason.PROTOCOL, "connection closed after 3 bytes, 5 expected"),
@@ -253,7 +252,29 @@ def test_the_first_value_of_the_first_row_is_what_counts():
         (row(b"7"), {"allow_empty": True}, Outcome.PASS),
     ):
         check: Any = replace(JOE, **options)
-        assert verdict_for(check, GREET, DONE + said(b"1") + answer + END_OF_ONE + READY).outcome is want
+        end = said(b"C", b"SELECT 0\0") + READY
+        assert verdict_for(check, GREET, DONE + said(b"1") + answer + end).outcome is want
+
+
+@pytest.mark.parametrize(
+    ("tag", "want"),
+    [(b"UPDATE 4", "4"), (b"INSERT 0 1", "1"), (b"UPDATE 0", None), (b"INSERT 0 0", None), (b"SET", None)],
+)
+def test_the_number_of_rows_that_are_changed_stands_for_a_row(tag: bytes, want: str | None):
+    verdict = verdict_for(replace(JOE, query="UPDATE a SET b = 1"), GREET, DONE + said(b"C", tag + b"\0") + READY)
+    assert verdict.detail == (want or "the result has no row")
+
+
+def test_of_several_statements_the_last_one_counts():
+    """... which go as one text, because a prepared statement is one."""
+    several = replace(JOE, query="SELECT 7; SELECT 8;", expect="^8$")
+    one, none = row(b"7") + said(b"C", b"SELECT 1\0"), said(b"C", b"SELECT 0\0")
+    player = Player([stream(GREET, DONE + one + row(b"8") + said(b"C", b"SELECT 1\0") + READY)])
+    assert passed(player.play(several))
+    (asked,) = [step.data for step in player.steps if isinstance(step, Send) and b"SELECT 7" in step.data]
+    assert (asked[:1], asked[-20:]) == (b"Q", b"SELECT 7; SELECT 8;\0")
+    assert verdict_for(several, GREET, DONE + one + none + READY).detail == "the result has no row"
+    assert b"Q" not in pg.first_row_of("SELECT 1;", "SELECT 2 ; ")[:1]
 
 
 @pytest.mark.parametrize(

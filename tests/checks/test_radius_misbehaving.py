@@ -9,24 +9,15 @@ from dataclasses import replace
 import pytest
 
 from checks.radius import RadiusCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls
 from tests.checks.radius_words import SECRET, answer, message
 from tests.checks.servers import certify, server_context
+from tests.checks.wayward import SHORT, verdict_of
 from tests.support import servers
 
 JOE = RadiusCheck(SECRET.decode(), user="joe", password="guess me")
 ACCEPT, REJECT = answer(2), answer(3, message("no way"))
-PATIENCE, SHORT = 20.0, 0.4
 FAMILIES = [socket.AF_INET, socket.AF_INET6]
-
-
-async def verdict_of(check: RadiusCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 
 from checks.ldap import LdapCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls, Verdict
 from tests.checks.servers import both
 from tests.checks.servers_ldap import SURNAME, Slapd, slapd
 from tests.checks.silence import silenced
+from tests.checks.wayward import verdict_of
 
 pytestmark = pytest.mark.real
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 TOP = "dc=example,dc=test"
 ROOT = LdapCheck()
 JOE = LdapCheck(user=f"cn=joe,ou=people,{TOP}", password="secret")
@@ -35,15 +35,6 @@ def strict() -> Iterator[Slapd]:
     """A directory that lets nobody bind as nobody, nor send a password without TLS."""
     with slapd("disallow bind_anon\nsecurity simple_bind=112") as served:
         yield served
-
-
-async def verdict_of(check: LdapCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    """A verdict about the server: what this machine slept through is asked again."""
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 async def asked(check: LdapCheck, served: Slapd, family: int = 0) -> Verdict:

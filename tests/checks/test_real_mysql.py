@@ -17,10 +17,10 @@ import pytest
 
 from checks.mysql import MysqlCheck
 from healthd.check import Outcome, Reason, Tls, Verdict
-from tests.checks.asking import PATIENCE, verdict_of
 from tests.checks.played_mysql import SSL, error, hello, packet
 from tests.checks.servers import both, certify, server_context
 from tests.checks.servers_mysql import MariaDb, mariadb
+from tests.checks.wayward import PATIENCE, verdict_of
 from tests.support import servers
 
 JOE = MysqlCheck("joe", password="secret", database="app")

@@ -12,10 +12,10 @@ import pytest
 
 from checks.pgsql import PgsqlCheck
 from healthd.check import Outcome, Reason
-from tests.checks.asking import verdict_of
 from tests.checks.servers import both, program
 from tests.checks.servers_pgbouncer import pgbouncer
 from tests.checks.servers_pgsql import Postgres
+from tests.checks.wayward import verdict_of
 
 JOE = PgsqlCheck("joe", password="secret", database="postgres")
 KNOCK = PgsqlCheck()

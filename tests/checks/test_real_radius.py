@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from checks.radius import RadiusCheck
-from healthd.check import Outcome, Reason, Target, Tls, Verdict
-from healthd.prober.ask import ask
+from healthd.check import Outcome, Reason, Tls
 from tests.checks.servers import both
 from tests.checks.servers_radius import LONG_PASSWORD, SECRET, FreeRadius, freeradius
 from tests.checks.silence import silenced
+from tests.checks.wayward import verdict_of
 
 pytestmark = pytest.mark.real
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 STATUS = RadiusCheck(SECRET)
 JOE = replace(STATUS, user="joe", password="secret")
 LAX = replace(JOE, message_authenticator="optional")
@@ -26,15 +26,6 @@ LAX = replace(JOE, message_authenticator="optional")
 def radius() -> Iterator[FreeRadius]:
     with freeradius() as served:
         yield served
-
-
-async def verdict_of(check: RadiusCheck, target: Target, within: float = PATIENCE) -> Verdict:
-    """A verdict about the server: what this machine slept through is asked again."""
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 def over_tls(check: RadiusCheck, radius: FreeRadius) -> RadiusCheck:

@@ -13,9 +13,10 @@ from healthd.prober.ask import ask
 from tests.checks.servers import both
 from tests.checks.servers_sip import Kamailio, kamailio
 from tests.checks.steady import asked_steadily
+from tests.checks.wayward import PATIENCE, verdict_of
 
 pytestmark = pytest.mark.real
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 PLAIN = [SipCheck(), SipCheck(tcp=True)]
 
 
@@ -26,11 +27,7 @@ def server() -> Iterator[Kamailio]:
 
 
 async def asked(check: SipCheck, port: int, family: int = 0, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, both(port)[family], within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
+    return await verdict_of(check, both(port)[family], within)
 
 
 @pytest.mark.parametrize("family", [0, 1])

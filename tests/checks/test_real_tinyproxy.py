@@ -9,14 +9,14 @@ import pytest
 
 from checks.http_proxy import HttpProxyCheck
 from healthd.check import Outcome, Reason, Tls, Verdict
-from healthd.prober.ask import ask
 from tests.checks import servers
 from tests.checks.servers import both
 from tests.checks.servers_tinyproxy import Tinyproxy, tinyproxy
+from tests.checks.wayward import PATIENCE, verdict_of
 from tests.support.servers import refusing
 
 pytestmark = pytest.mark.real
-PATIENCE, SHORT = 20.0, 0.5
+SHORT = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,7 @@ def proxy(nginx: servers.Nginx) -> Iterator[Tinyproxy]:
 
 
 async def asked(check: HttpProxyCheck, port: int, family: int = 0, within: float = PATIENCE) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, both(port)[family], within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
+    return await verdict_of(check, both(port)[family], within)
 
 
 def page(url: str, **options: object) -> HttpProxyCheck:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from checks.sip import SipCheck
 from healthd.check import Connect, Datagram, Outcome, Reason, Receive, Send, Target, Tls, Verdict, Whence
-from healthd.prober.ask import ask
 from tests.checks.harness import (
     END,
     REFUSED,
@@ -32,6 +31,7 @@ from tests.checks.harness import (
     stream,
     whole,
 )
+from tests.checks.wayward import verdict_of
 from tests.support import servers
 
 UDP, TCP = SipCheck(), SipCheck(tcp=True)
@@ -327,14 +327,6 @@ def test_an_answer_with_a_changed_byte_gives_a_verdict(place: int, patch: bytes)
 
 
 # --- on the real engine ---
-
-
-async def verdict_of(check: SipCheck, target: Target, within: float = 20.0) -> Verdict:
-    for _ in range(20):
-        verdict, _ = await ask(check, target, within)
-        if verdict.outcome is not Outcome.INCONCLUSIVE:
-            break
-    return verdict
 
 
 def over_tcp(answer: Answer, pieces: int) -> servers.Handler:
