@@ -120,8 +120,6 @@ def _command(asked: Asked, kind: str) -> Options:
     return {"type": kind, "command": command, "args": [*own, "{virtual}", "{virtual_port}", "{address}", "{port}"]}
 
 
-def _words(text: str) -> list[str]:
-    try:
 def _program(kind: str, word: str) -> str:
     """Its path as ldirectord finds it, whose daemon works in /; empty if it is to be in PATH and is not."""
     if "/" in word or kind == "perl":
@@ -129,6 +127,8 @@ def _program(kind: str, word: str) -> str:
     return which(word) or ""
 
 
+def _words(text: str) -> list[str]:
+    try:
         return shlex.split(text) or [text]
     except ValueError:
         return [text]
