@@ -84,7 +84,8 @@ class MqttCheck:
     topic: str | None = option(None, "topic to subscribe to; + and # stand for any levels", rule=_topic)
     expect: str | None = option(
         None,
-        "regular expression that must match somewhere in the first message on `topic`, usually the retained one",
+        "regular expression that must match somewhere in the first 64 KiB of the first message on `topic`, usually"
+        " the retained one",
         rule=regex,
     )
     tls: Tls | None = option(None, "speak TLS from the start")
@@ -150,7 +151,7 @@ class MqttCheck:
         how = _NO_RETAINED if self._five and self._expect is None else 0
         yield Send(packet(0x82, _SUBSCRIPTION.to_bytes(2, "big") + nothing + text(topic) + bytes((how,))))
         wanted = (SUBACK, PUBLISH, DISCONNECT) if self._five else (SUBACK, PUBLISH)
-        message, granted = None, False
+        message, size, granted = None, 0, False
         for _ in range(_PACKETS):
             got = yield from read_packet(reader, *wanted)
             body = Body(got.body)
@@ -161,8 +162,9 @@ class MqttCheck:
                 granted = True
             elif message is None:
                 message = self._message(got.flags, body)
+                size = len(message) + got.left_out
             if granted and (self._expect is None or message is not None):
-                return self._judge_message(message)
+                return self._judge_message(message, size)
         raise CheckFailed(Reason.PROTOCOL, f"broker has sent {_PACKETS} packets without an answer to SUBSCRIBE")
 
     def _judge_grant(self, body: Body) -> None:
@@ -186,11 +188,11 @@ class MqttCheck:
             body.properties()
         return body.rest()
 
-    def _judge_message(self, message: bytes | None) -> str:
+    def _judge_message(self, message: bytes | None, size: int) -> str:
         if self._expect is None or message is None:
             return ", subscribed"
         want(self._expect.search(message) is not None, message, expect=self.expect)
-        return f", message of {len(message)} bytes"
+        return f", message of {size} bytes"
 
     def _thrown_out(self, body: Body) -> CheckFailed:
         """What DISCONNECT says (3.14); one without a reason says that all is well, which it is not for us."""

@@ -17,7 +17,10 @@ _NAMES: Mapping[int, str] = MappingProxyType(
     {CONNACK: "CONNACK", PUBLISH: "PUBLISH", SUBACK: "SUBACK", DISCONNECT: "DISCONNECT"}
 )
 MOST = 65536
-"""Bytes of one packet."""
+"""Bytes of one packet that are looked at."""
+
+LONGEST = 1048576
+"""Bytes of one message; what is more than `MOST` is passed over."""
 
 RETURN_CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -83,15 +86,16 @@ def packet(first: int, body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet that came. kind: its type. flags: the low half of its first byte."""
+    """A packet that came. kind: its type. flags: the low half of its first byte. left_out: bytes missing of its end."""
 
     kind: int
     flags: int
     body: bytes
+    left_out: int
 
 
 def read_packet(reader: Reader, *wanted: int) -> Generator[Step, Any, Packet]:
-    """The next packet, of one of these types. CheckFailed(PROTOCOL) otherwise, and where it is too long."""
+    """The next packet, of one of these types, a long PUBLISH without its end. CheckFailed if it is none or too long."""
     first = (yield from reader.exactly(1))[0]
     if first >> 4 not in wanted or (first >> 4 != PUBLISH and first & 15):
         names = " or ".join(_NAMES[kind] for kind in wanted)
@@ -104,9 +108,13 @@ def read_packet(reader: Reader, *wanted: int) -> Generator[Step, Any, Packet]:
             break
     else:
         raise CheckFailed(Reason.PROTOCOL, "length of a packet has no end")
-    if length > MOST:
-        raise CheckFailed(Reason.UNEXPECTED, f"{_NAMES[first >> 4]} of {length} bytes is longer than {MOST}")
-    return Packet(first >> 4, first & 15, (yield from reader.exactly(length)))
+    longest = LONGEST if first >> 4 == PUBLISH else MOST
+    if length > longest:
+        raise CheckFailed(Reason.UNEXPECTED, f"{_NAMES[first >> 4]} of {length} bytes is longer than {longest}")
+    body = yield from reader.exactly(min(length, MOST))
+    for passed in range(MOST, length, MOST):
+        yield from reader.exactly(min(length - passed, MOST))
+    return Packet(first >> 4, first & 15, body, length - len(body))
 
 
 class Body:

@@ -16,12 +16,14 @@ from tests.checks.harness import (
     RESET,
     Player,
     Sent,
+    at,
     every_cut,
     failed,
     passed,
     play,
     single,
     stream,
+    whole,
 )
 from tests.support import servers
 
@@ -225,6 +227,25 @@ def test_a_subscription_that_is_not_granted_fails(check: MqttCheck, answer: byte
     verdict = every_cut(subscribing, YES_OLD if check is OLD else YES_NEW, answer, END)
     assert failed(verdict, reason)
     assert detail in verdict.detail
+
+
+@pytest.mark.parametrize("size", [65600, 200000])
+def test_of_a_long_message_the_beginning_is_looked_at(size: int):
+    """Older brokers send what they have retained before they acknowledge the subscription, as the standard allows."""
+    long = published(b"hello" + b"x" * (size - 10) + b"world")
+    check = MqttCheck(client_id="me", topic="a/")
+    cutting = [whole, at(3), at(65536), at(65545)]
+    assert {play(check, stream(YES_OLD, long + GRANTED_OLD), cut=cut).detail for cut in cutting} == {
+        "accepted, subscribed"
+    }
+    begins, ends = (MqttCheck(client_id="me", topic="a/", expect=one) for one in ("^hello", "world$"))
+    assert play(begins, stream(YES_OLD, GRANTED_OLD, long)).detail == f"accepted, message of {size} bytes"
+    assert failed(play(ends, stream(YES_OLD, GRANTED_OLD, long)), Reason.UNEXPECTED)
+
+
+def test_a_message_too_long_to_be_read_past_is_told():
+    verdict = play(MqttCheck(topic="a/"), stream(YES_OLD, b"\x30\xff\xff\xff\x7f"))
+    assert (verdict.reason, verdict.detail) == (Reason.UNEXPECTED, "PUBLISH of 268435455 bytes is longer than 1048576")
 
 
 def test_messages_without_an_acknowledgement_are_read_to_a_bound():
