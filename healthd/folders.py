@@ -11,7 +11,9 @@ import contextlib
 from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
 
-from asyncinotify import Inotify, Mask, Watch
+from asyncinotify import Event, Inotify, Mask, Watch
+
+from healthd.aside import aside
 
 CHANGES = Mask.CREATE | Mask.DELETE | Mask.MOVE | Mask.CLOSE_WRITE | Mask.ATTRIB | Mask.DELETE_SELF | Mask.MOVE_SELF
 
@@ -23,11 +25,15 @@ async def changes(folders: Collection[Path], every: float) -> AsyncGenerator[Non
     """Yield once at the start, then after each burst of changes in one of the folders, and at least `every` seconds."""
     with contextlib.ExitStack() as stack:
         watched = _Watched(folders, stack)
+        await watched.renew()
         yield
         while True:
-            watched.renew()
+            await watched.renew()
             await watched.wait(every)
             yield
+
+
+_Identity = tuple[int, int]
 
 
 class _Watched:
@@ -36,22 +42,32 @@ class _Watched:
     def __init__(self, folders: Collection[Path], stack: contextlib.ExitStack) -> None:
         self._folders = folders
         self._inotify: Inotify | None = None
-        self._watches: dict[Path, tuple[tuple[int, int], Watch]] = {}
+        self._watches: dict[Path, tuple[_Identity, Watch]] = {}
         with contextlib.suppress(OSError):
             self._inotify = stack.enter_context(Inotify())
-        self.renew()
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Watch folders that were not there before, or are others now."""
         if self._inotify is None:
             return
-        for folder in self._folders:
-            with contextlib.suppress(OSError):  # not there, not readable, no watch left: it is looked at anyway
-                status = folder.stat()
-                identity = (status.st_dev, status.st_ino)
-                known = self._watches.get(folder)
-                if known is None or known[0] != identity:
+        before = {watch for _, watch in self._watches.values()}
+        for folder, identity in (await aside(self._identities, "healthd-folders")).items():
+            known = self._watches.get(folder)
+            if known is None or known[0] != identity:
+                with contextlib.suppress(OSError):  # not readable, no watch left: it is looked at anyway
                     self._watches[folder] = (identity, self._inotify.add_watch(folder, CHANGES))
+        for watch in before - {watch for _, watch in self._watches.values()}:
+            with contextlib.suppress(OSError):  # it went with its folder
+                self._inotify.rm_watch(watch)
+
+    def _identities(self) -> dict[Path, _Identity]:
+        """Which folders are there now. It may block: that is for a disk to say."""
+        found = {}
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                status = folder.stat()
+                found[folder] = (status.st_dev, status.st_ino)
+        return found
 
     async def wait(self, most: float) -> None:
         """Wait for a change and the end of its burst, or so many seconds."""
@@ -60,9 +76,14 @@ class _Watched:
             return
         try:
             async with asyncio.timeout(most):
-                await self._inotify.get()
+                self._take(await self._inotify.get())
             async with asyncio.timeout(SETTLE):
                 while True:
-                    await self._inotify.get()
+                    self._take(await self._inotify.get())
         except TimeoutError:
             return
+
+    def _take(self, event: Event) -> None:
+        """Forget a watch that the kernel has ended: its folder is gone, and the next one may have the same number."""
+        if Mask.IGNORED in event.mask:
+            self._watches = {folder: known for folder, known in self._watches.items() if known[1] is not event.watch}

@@ -1,12 +1,13 @@
 """Names of addresses, looked up beside everything else: nobody waits for a name server that does not answer.
 
 Lookups run in threads of their own that end with the process, a few at a time, and are remembered for a while, also
-those that found nothing.
+those that found nothing. A name server that is away changes nothing: what was known stays.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 
@@ -16,18 +17,25 @@ from healthd.model import Address
 AT_ONCE = 8
 KEPT = 300.0
 """Seconds that what was found of an address is good for."""
+AWAY = 10.0
+"""Seconds until a resolver that could not say is asked again."""
 
 
-def name_of(address: Address) -> str:
-    """The name that the resolver has for an address, empty if it has none."""
+Ask = Callable[[tuple[str, int], int], tuple[str, str]]
+
+
+def name_of(address: Address, ask: Ask = socket.getnameinfo) -> str:
+    """The name that the resolver has for an address, empty if it has none. OSError if it cannot say."""
     try:
-        return socket.getnameinfo((str(address), 0), socket.NI_NAMEREQD)[0]
-    except OSError:
-        return ""
+        return ask((str(address), 0), socket.NI_NAMEREQD)[0]
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_NONAME:
+            return ""
+        raise
 
 
 class HostNames:
-    """What is known of the names of addresses. lookup: name of an address, may block. clock: monotonic seconds."""
+    """What is known of the names of addresses. lookup: as `name_of`, may block. clock: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float], lookup: Callable[[Address], str] = name_of) -> None:
         self._clock = clock
@@ -52,9 +60,11 @@ class HostNames:
                 task.add_done_callback(self._tasks.discard)
 
     async def _learn(self, address: Address) -> None:
-        async with self._places:
-            name = await aside(lambda: self._lookup(address), f"name of {address}")
-        self._known[address] = (self._clock() + KEPT, name)
+        name, kept = self.of(address), AWAY
+        with contextlib.suppress(OSError):
+            async with self._places:
+                name, kept = await aside(lambda: self._lookup(address), f"name of {address}"), KEPT
+        self._known[address] = (self._clock() + kept, name)
         self._asked.discard(address)
 
     def close(self) -> None:

@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
+from healthd.aside import aside
 from healthd.assignment import ServerRef
 from healthd.config.schema import Admin, RealServer, ServiceConfig
 from healthd.folders import changes
@@ -27,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 EVERY = 1.0
 """Seconds between two looks where inotify says nothing."""
+REST = 0.1
+"""Seconds after a look: others may write into a folder all the time."""
+PATIENCE = 5.0
+"""Seconds that a start or a reload waits for the disk."""
 
 Tell = Callable[[Mapping[ServerRef, Wish]], None]
 
@@ -84,21 +90,47 @@ def wishes_of(
     return wanted
 
 
-class Maintenance:
-    """Keeps the director told of maintenance files. tell: takes all wishes at once, each time they change."""
+def names_in(folder: Path) -> list[str]:
+    """Names of the files in a folder. Raises OSError. It may block: that is for a disk to say."""
+    return [path.name for path in folder.iterdir()]
 
-    def __init__(self, tell: Tell, hosts: HostNames | None = None) -> None:
+
+class Maintenance:
+    """Keeps the director told of maintenance files.
+
+    tell: takes all wishes at once, each time they change. names: as `names_in`. patience: seconds that `apply` waits.
+    A folder that is not there has no files. Where a disk does not answer, or gives an error, that says nothing: what
+    was there last still counts.
+    """
+
+    def __init__(
+        self,
+        tell: Tell,
+        hosts: HostNames | None = None,
+        names: Callable[[Path], Sequence[str]] = names_in,
+        patience: float = PATIENCE,
+    ) -> None:
         self._tell = tell
         self._hosts = hosts or HostNames(time.monotonic)
+        self._names = names
+        self._patience = patience
         self._services: tuple[ServiceConfig, ...] = ()
+        self._files: dict[Path, Sequence[str]] = {}
         self._told: Mapping[ServerRef, Wish] = {}
-        self._unreadable: set[Path] = set()
+        self._unseen: set[Path] = set()
         self._applied = asyncio.Event()
 
-    def apply(self, services: Iterable[ServiceConfig]) -> None:
+    async def apply(self, services: Iterable[ServiceConfig]) -> None:
         """Look after these services from now on; what their folders say now is told before this returns."""
         self._services = tuple(services)
-        self.look()
+        folders = self._folders()
+        self._files = {folder: names for folder, names in self._files.items() if folder in folders}
+        try:
+            async with asyncio.timeout(self._patience):
+                await asyncio.gather(*map(self._look, folders))
+        except TimeoutError:
+            logger.warning("a disk with maintenance files does not answer; what is not known yet counts later")
+        self._compare()
         self._applied.set()
 
     async def run(self) -> None:
@@ -120,37 +152,44 @@ class Maintenance:
             self._hosts.close()
 
     async def _watch(self, folders: Collection[Path]) -> None:
-        if not folders:
-            await asyncio.Event().wait()
-        async with contextlib.aclosing(changes(folders, EVERY)) as seen:
+        """Each by itself: a disk that hangs holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait())
+            for folder in folders:
+                group.create_task(self._watch_folder(folder))
+
+    async def _watch_folder(self, folder: Path) -> None:
+        async with contextlib.aclosing(changes([folder], EVERY)) as seen:
             async for _ in seen:
-                self.look()
+                await self._look(folder)
+                self._compare()
+                await asyncio.sleep(REST)
 
     def _folders(self) -> frozenset[Path]:
         return frozenset(service.maintenance for service in self._services if service.maintenance)
 
-    def look(self) -> None:
-        """Look at all folders, and tell if that says something new."""
-        files = {folder: self._listed(folder) for folder in self._folders()}
-        self._ask_for_names(files)
-        wishes = wishes_of(self._services, files, self._hosts.of)
+    async def _look(self, folder: Path) -> None:
+        """See which files there are; what is wrong with a folder is said once."""
+        try:
+            self._files[folder] = await aside(partial(self._names, folder), "healthd-maintenance")
+        except OSError as error:
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                self._files.pop(folder, None)
+            if folder not in self._unseen:
+                logger.warning("maintenance files in %s cannot be seen: %s", folder, error.strerror)
+            self._unseen.add(folder)
+        else:
+            self._unseen.discard(folder)
+
+    def _compare(self) -> None:
+        """Tell if what is known says something new."""
+        self._ask_for_names()
+        wishes = wishes_of(self._services, self._files, self._hosts.of)
         if wishes != self._told:
             self._told = wishes
             self._tell(wishes)
 
-    def _ask_for_names(self, files: Mapping[Path, Collection[str]]) -> None:
-        by_host = {folder for folder, listed in files.items() if any(named(name).address is None for name in listed)}
+    def _ask_for_names(self) -> None:
+        by_host = {folder for folder, names in self._files.items() if any(named(one).address is None for one in names)}
         services = [service for service in self._services if service.maintenance in by_host]
         self._hosts.want(real.key.address for service in services for real in service.reals)
-
-    def _listed(self, folder: Path) -> list[str]:
-        """Names of the files; what cannot be read is said once, and nobody is in maintenance by it."""
-        try:
-            found = [path.name for path in folder.iterdir()]
-        except OSError as error:
-            if folder not in self._unreadable:
-                logger.warning("maintenance files in %s cannot be seen: %s", folder, error.strerror)
-            self._unreadable.add(folder)
-            return []
-        self._unreadable.discard(folder)
-        return found

@@ -38,8 +38,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         "tools",
         (
             ("healthd.backoff",),
-            ("healthd.folders",),
-            ("healthd.aside", "healthd.hostnames"),
+            ("healthd.aside", "healthd.folders", "healthd.hostnames"),
             ("healthd.outbox",),
             ("healthd.pidfile",),
             ("healthd.privileges",),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
+import threading
 import time
 from dataclasses import replace
 from ipaddress import ip_address
@@ -10,9 +13,10 @@ from ipaddress import ip_address
 import pytest
 
 from healthd.config.schema import Admin
-from healthd.hostnames import HostNames
-from healthd.maintenance import Maintenance, Named, named, wishes_of
+from healthd.hostnames import KEPT, HostNames, name_of
+from healthd.maintenance import Maintenance, Named, named, names_in, wishes_of
 from healthd.policy import Wish
+from tests.hooks.samples import until
 from tests.support.builders import MAIL, A, B, real, service
 
 BOUND = 30.0
@@ -72,11 +76,15 @@ def test_a_folder_counts_for_its_own_services_alone(tmp_path):
 class Kept:
     """A `Maintenance` that runs, and all it told."""
 
-    def __init__(self, services, lookup=lambda _: ""):
+    def __init__(self, lookup=lambda _: "", names=names_in, patience=BOUND):
         self.told = []
-        self.kept = Maintenance(self.told.append, HostNames(time.monotonic, lookup))
-        self.kept.apply(services)
+        self.kept = Maintenance(self.told.append, HostNames(time.monotonic, lookup), names, patience)
+
+    async def begin(self, services):
+        """Look after these."""
+        await self.kept.apply(services)
         self.task = asyncio.create_task(self.kept.run())
+        return self
 
     async def until(self, condition):
         """Wait until `condition()` is true."""
@@ -94,7 +102,7 @@ class Kept:
 async def test_a_file_that_comes_and_goes_is_noticed(tmp_path):
     www = replace(service(real(A), real(B)), maintenance=tmp_path)
     (tmp_path / "10.0.0.12").touch()
-    kept = Kept([www])
+    kept = await Kept().begin([www])
     try:
         assert [set(told) for told in kept.told] == [{(www.key, B)}]
         (tmp_path / "10.0.0.11:80").touch()
@@ -110,7 +118,7 @@ async def test_a_file_that_comes_and_goes_is_noticed(tmp_path):
 async def test_a_folder_that_comes_later_or_is_replaced_counts_from_then_on(tmp_path):
     folder = tmp_path / "maintenance"
     www = replace(service(real(A)), maintenance=folder)
-    kept = Kept([www])
+    kept = await Kept().begin([www])
     try:
         assert kept.told == []
         folder.mkdir()
@@ -135,7 +143,7 @@ async def test_hosts_are_looked_up_beside_everything_else(tmp_path):
             time.sleep(BOUND / 10)
         return "web1.example.net" if address == A.address else ""
 
-    kept = Kept([www], lookup)
+    kept = await Kept(lookup).begin([www])
     try:
         assert [set(told) for told in kept.told] == [{(www.key, B)}]
         await kept.until(lambda: set(kept.told[-1]) == {(www.key, A), (www.key, B)})
@@ -148,12 +156,82 @@ async def test_a_reload_changes_the_folders(tmp_path):
     for folder in (one, two):
         folder.mkdir()
     www = replace(service(real(A)), maintenance=one)
-    kept = Kept([www])
+    kept = await Kept().begin([www])
     try:
-        kept.kept.apply([replace(www, maintenance=two)])
+        await kept.kept.apply([replace(www, maintenance=two)])
         (one / "10.0.0.11").touch()
         (two / "10.0.0.11:80").touch()
         await kept.until(lambda: kept.told)
         assert [wish.why for wish in kept.told[-1].values()] == [f"file {two}/10.0.0.11:80"]
     finally:
         await kept.close()
+
+
+async def test_a_folder_that_hangs_holds_nobody_and_one_that_fails_changes_nothing(tmp_path):
+    """A network file system that is away: who was in maintenance stays so, and all others are looked after."""
+    away, here = tmp_path / "away", tmp_path / "here"
+    gate, broken = threading.Event(), threading.Event()
+    gate.set()
+
+    def names(folder):
+        if folder == away:
+            assert gate.wait(BOUND)
+            if broken.is_set():
+                raise OSError(errno.EIO, "Input/output error")
+        return names_in(folder)
+
+    for folder in (away, here):
+        folder.mkdir()
+    (away / "10.0.0.11").touch()
+    services = [replace(service(real(A)), maintenance=away), replace(service(real(B), key=MAIL), maintenance=here)]
+    kept = await Kept(names=names, patience=0.1).begin(services)
+    try:
+        await kept.until(lambda: kept.told)
+        assert set(kept.told[-1]) == {(services[0].key, A)}
+        gate.clear()
+        await kept.kept.apply(services)
+        (away / "10.0.0.11").unlink()
+        (here / "10.0.0.12").touch()
+        await kept.until(lambda: len(kept.told) == 2)
+        assert set(kept.told[-1]) == {(services[0].key, A), (MAIL, B)}
+        broken.set()
+        gate.set()
+        (here / "10.0.0.12").unlink()
+        await kept.until(lambda: len(kept.told) == 3)
+        assert set(kept.told[-1]) == {(services[0].key, A)}
+        broken.clear()
+        await kept.until(lambda: kept.told[-1] == {})
+    finally:
+        gate.set()
+        await kept.close()
+
+
+async def test_a_resolver_that_is_away_ends_no_maintenance():
+    """That a name is not to be had now is no answer."""
+    now, answers = 0.0, ["web1.example.net", OSError("away"), ""]
+
+    def lookup(address):
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    hosts = HostNames(lambda: now, lookup)
+    for name in ("web1.example.net", "web1.example.net", ""):
+        hosts.want([A.address])
+        left = len(answers)
+        await until(lambda left=left: len(answers) < left and not hosts._asked, BOUND)
+        assert hosts.of(A.address) == name
+        now += KEPT
+
+
+@pytest.mark.parametrize(("number", "raised"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)])
+def test_only_an_answer_says_that_there_is_no_name(number, raised):
+    def ask(address, flags):
+        raise socket.gaierror(number, "so it is")
+
+    if raised:
+        with pytest.raises(OSError, match="so it is"):
+            name_of(A.address, ask)
+    else:
+        assert name_of(A.address, ask) == ""
