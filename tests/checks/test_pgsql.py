@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks import pgsql_messages as pg
 from checks.pgsql import PgsqlCheck
 from checks.pgsql_messages import Messages, columns
 from healthd.check import Connect, Outcome, Reason, Send, StartTls, Tls, Verdict
