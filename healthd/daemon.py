@@ -69,7 +69,7 @@ class Options:
     share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
     configuration, also when it is read again. adapt: what the command line says instead of a configuration.
     patient: a second SIGTERM does not hurry the end. background: nobody waits at a terminal. called: the command, for
-    people. decided: called with nothing once it has started, with a sentence if it cannot or a fault ends it.
+    people. decided: called once, with nothing when the daemon has started, or with a sentence why it cannot.
     """
 
     config: Path
@@ -106,7 +106,7 @@ class Daemon:
         table: IpvsTable,
         announcer: Announcer,
         director: Director,
-        operators: Operators,
+        prober: Prober,
     ) -> None:
         self._config = config
         self._options = options
@@ -116,7 +116,7 @@ class Daemon:
         self._table = table
         self._announcer = announcer
         self._director = director
-        self._operators = operators
+        self._prober = prober
         self._maintenance = Maintenance(partial(director.wish, "maintenance files"))
         self._watching = Watching(options.config, self.reload, self._ignored, options.reading)
         self._read_at = options.read_at
@@ -154,7 +154,6 @@ class Daemon:
                 self._report,
                 self._reload_when_hung_up,
                 self._maintenance.run,
-                self._operators.run,
                 self._watching.run,
             ]
             if self._config.settings.prober.watch_neighbours and not self._options.table:
@@ -236,6 +235,31 @@ class Daemon:
 
     # --- asked for ---------------------------------------------------------------------------------------------
 
+    async def status(self, counters: bool) -> dict[str, Any]:
+        """The status document."""
+        director = self._director
+        latest = {seen.probe: seen for seen in await self._prober.latest()}
+        read: dict[ServiceKey, ServiceCounters] = {}
+        table_error = director.table_error
+        if counters and table_error is None:
+            try:
+                snapshot = await self._table.snapshot(director.roster.services.keys(), counters=True)
+                read = dict(snapshot.counters)
+            except TableUnavailable as error:
+                table_error = str(error)
+        states = {
+            (service.key, real.key): director.state(service, real)
+            for service in director.roster.services.values()
+            for real in service.reals
+        }
+        scene = Scene(
+            director.roster, director.ledger, states, time.monotonic(), latest, read, refused_rows(director.ledger)
+        )
+        document = describe_all(scene, table_error, director.summary)
+        hooks = [asdict(stats) for stats in self._announcer.stats()]
+        about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}
+        return {**about, **document}
+
     async def reload(self, changed: str = "") -> dict[str, Any]:
         """Read the configuration again; only a good one changes anything. changed: files that are why, if any are."""
         async with self._reloading:
@@ -273,19 +297,6 @@ class Daemon:
         if self._director.table_error is not None:
             message += f"; it is written once the table is back: {self._director.table_error}"
         return {"ok": True, "message": message}
-
-    async def difference(self) -> dict[str, Any]:
-        """What a reload would change now. Nothing is changed."""
-        how, running = self._options.reading, self._config.files
-        loaded = await asyncio.to_thread(load, self._options.config, reading=how, running=running)
-        if loaded.config is None:
-            return {"ok": False, "message": render(loaded.problems), "ops": []}
-        config, director = self._options.adapt(loaded.config), self._director
-        wishes = {ref: director.roster.wish_beside(ref) for ref in director.roster.reals}
-        wishes |= overrides.wishes(self._operators.overrides, config.services)
-        found = await self._table.snapshot({service.key for service in config.services} | director.wanted.keys())
-        shown = preview(config, found, known(director), {ref: wish for ref, wish in wishes.items() if wish})
-        return {"ok": True, "message": render(loaded.problems), "ops": [describe(op) for op in shown.ops]}
 
     def _refuse(self, why: str, detail: str) -> dict[str, Any]:
         self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail, self._changed)
