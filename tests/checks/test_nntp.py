@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from checks.nntp import NntpCheck
 from healthd.check import Connect, Outcome, Reason, Send, StartTls, Tls
-from healthd.prober.ask import ask
 from tests.checks.harness import (
     END,
     FACTS,
@@ -27,6 +26,7 @@ from tests.checks.harness import (
     same_verdict_for_every_cut,
     stream,
 )
+from tests.checks.wayward import PATIENCE, SHORT, verdict_of
 from tests.support import servers
 
 HELLO = b"200 news.example.test ready\r\n"
@@ -34,7 +34,6 @@ ASKED = Sent(b"CAPABILITIES\r\n")
 LISTED = b"101 list:\r\nVERSION 2\r\nREADER\r\nLIST ACTIVE NEWSGROUPS\r\nSTARTTLS\r\n.\r\n"
 TLS = Tls(verify=False)
 JOE: dict[str, Any] = {"user": "joe", "password": "secret word"}
-PATIENCE, SHORT = 20.0, 0.4
 
 
 @pytest.mark.parametrize("greeting", [HELLO, b"201 read only\r\n", b"200\r\n"])
@@ -240,11 +239,7 @@ def endless_list(connection: socket.socket) -> None:
 )
 async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Handler, reason: Reason, tls: Tls | None):
     with servers.serving(handler) as server:
-        for _ in range(20):
-            within = SHORT if reason is Reason.TIMEOUT else PATIENCE
-            verdict, _ = await ask(NntpCheck(tls=tls), server.target, within)
-            if verdict.outcome is not Outcome.INCONCLUSIVE:
-                break
+        verdict = await verdict_of(NntpCheck(tls=tls), server.target, SHORT if reason is Reason.TIMEOUT else PATIENCE)
     assert verdict.outcome is Outcome.FAIL
     # a server that closes on unread bytes resets the connection, which may overtake what it said
     assert verdict.reason in (reason, Reason.RESET, *([] if tls is None else [Reason.TLS]))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from checks.ssh import SshCheck
 from healthd.check import Outcome, Reason, Verdict
-from healthd.prober.ask import ask
 from tests.checks.harness import (
     END,
     REFUSED,
@@ -24,12 +23,12 @@ from tests.checks.harness import (
     same_verdict_for_every_cut,
     stream,
 )
+from tests.checks.wayward import PATIENCE, SHORT, verdict_of
 from tests.support import servers
 
 OPENSSH = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
 OURS = b"SSH-2.0-healthd\r\n"
 LEAVING = struct.pack(">IBBII", 36, 10, 1, 11, 12) + b"health check" + bytes(4) + bytes(10)
-PATIENCE, SHORT = 20.0, 0.4
 
 
 def kexinit(payload: bytes = b"\x14" + bytes(16) + b"algorithms", padding: int = 4) -> bytes:
@@ -162,16 +161,11 @@ def test_junk_gives_a_verdict_and_nothing_else(junk: list[bytes]):
 )
 async def test_a_server_that_misbehaves_fails_for_its_reason(handler: servers.Handler, reason: Reason, family: int):
     with servers.serving(handler, family) as server:
-        for _ in range(20):
-            within = SHORT if reason is Reason.TIMEOUT else PATIENCE
-            verdict, _ = await ask(SshCheck(), server.target, within)
-            if verdict.outcome is not Outcome.INCONCLUSIVE:
-                break
+        verdict = await verdict_of(SshCheck(), server.target, SHORT if reason is Reason.TIMEOUT else PATIENCE)
     assert verdict.outcome is Outcome.FAIL
     # a server that closes on unread bytes resets the connection, which may overtake what it said
     assert verdict.reason in (reason, Reason.RESET)
 
 
 async def test_a_closed_port_refuses():
-    verdict, _ = await ask(SshCheck(), servers.refusing(), PATIENCE)
-    assert failed(verdict, Reason.REFUSED)
+    assert failed(await verdict_of(SshCheck(), servers.refusing()), Reason.REFUSED)
