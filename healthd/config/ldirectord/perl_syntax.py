@@ -156,6 +156,8 @@ class _Parser:
         match self._cursor.next():
             case "^":
                 return Fixed(r"(?:\A|(?<=\n)(?!\Z))" if self._flags.lines else "^")
+            case "$" if self._cursor.peek() == "\0":  # Perl 5.36 looks for it in the wrong place
+                raise self._cursor.refuse("'$' before a zero byte", start)
             case "$":
                 return Fixed("(?m:$)" if self._flags.lines else "$")
             case ".":

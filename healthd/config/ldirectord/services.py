@@ -21,6 +21,7 @@ MOST_OF_A_PAGE = 16 * 1024 * 1024
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _HOST = re.compile(rf"(?!.{{254}})(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?")
 _SIP_ADDRESS = re.compile(r"[!#-;=@-~]+@[!#-;=@-~]+")
+_QUOTING = re.compile(r"(?<!\\)(?:\\\\)*(\\[QEULul])")
 _CHAIN_ONLY = {"verify_name": False}
 _URL_LETTERS = "!\"$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
@@ -51,10 +52,14 @@ class Asked:
         if not self.receive:
             return {}
         try:
-            return {name: translate(self.receive)}
+            found = translate(self.receive)
         except ValueError as error:
             self.refusals["receive"] = f"receive: {error}"
             return {}
+        if quoting := _QUOTING.search(self.receive):
+            letter = quoting[1][1]
+            self.notes["receive"] = f"receive: {quoting[1]} is the letter {letter} here, as with stock ldirectord"
+        return {name: found}
 
     def login(self) -> Options:
         """User and password, if there is a user."""

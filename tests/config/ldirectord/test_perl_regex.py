@@ -143,6 +143,7 @@ REFUSED = {
     "[]": ("not a regular expression of Perl's: '[' without", 0),
     "[z-a]": ("not a regular expression of Perl's: a range", 1),
     "[[:foo:]]": ("cannot be translated: the unknown class [:foo:]", 1),
+    "a$\0": ("cannot be translated: '$' before a zero byte", 1),
     "[[=a=]]": ("not a regular expression of Perl's: [.x.]", 1),
     "a\\": ("not a regular expression of Perl's: a backslash", 1),
     r"\d{x": ("not a regular expression of Perl's: '{' after", 2),

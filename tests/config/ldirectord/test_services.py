@@ -210,6 +210,13 @@ def test_a_program_is_told_the_port_that_the_file_has():
     assert check["args"] == ["{virtual}", "{virtual_port}", "{address}", "8080"]
 
 
+def test_letters_that_only_seem_to_quote_are_told():
+    tree = tables('virtual=192.0.2.1:80\n    real=10.0.0.1:80 gate\n    receive="a\\\\Q\\Qb.c\\E"\n')
+
+    (note,) = tree.notes
+    assert (note.span.line, note.text) == (3, r"receive: \Q is the letter Q here, as with stock ldirectord")
+
+
 def test_b13_ftp_that_the_port_implies_logs_in_as_service_ftp_does():
     tree = tables("virtual=192.0.2.1:21\n    real=10.0.0.1:21 gate\n")
 
