@@ -107,7 +107,8 @@ class DnsCheck:
     )
     expect: str | None = option(
         None,
-        "regular expression that must match somewhere in one of the records, as a zone file writes it",
+        "regular expression that must match somewhere in one of the records, as a zone file writes it, with or without "
+        "a final dot",
         rule=text_regex,
     )
     answers: tuple[str, ...] = option((), "the records that must be answered, all and no others, as in a zone file")
@@ -240,7 +241,7 @@ class DnsCheck:
     def _judge_records(self, records: list[dns.rdata.Rdata]) -> None:
         if self._wanted and frozenset(r.to_digestable() for r in records) != self._wanted:
             raise CheckFailed(Reason.UNEXPECTED, f"got {_texts(records)}, want {', '.join(sorted(self.answers))}")
-        if self._pattern and not any(self._pattern.search(r.to_text()) for r in records):
+        if self._pattern and not any(map(self._pattern.search, _forms(records))):
             raise CheckFailed(Reason.UNEXPECTED, f"expect {self.expect!r} does not match: got {_texts(records)}")
 
 
@@ -251,6 +252,14 @@ def _asked(name: str, record: str) -> dns.name.Name:
         except ValueError:
             pass
     return dns.name.from_text(name)
+
+
+def _forms(records: Iterable[dns.rdata.Rdata]) -> Iterable[str]:
+    """Each record as text, and again without a final dot."""
+    for text in map(str, records):
+        yield text
+        if text.endswith("."):
+            yield text[:-1]
 
 
 def _parsed(answer: bytes) -> dns.message.Message:

@@ -217,6 +217,7 @@ options {{
 }};
 controls {{ }};
 zone "example.test" {{ type primary; file "{folder}/zone"; }};
+zone "2.0.192.in-addr.arpa" {{ type primary; file "{folder}/reverse"; }};
 """
 _ZONE = """$TTL 60
 @ SOA ns.example.test. root.example.test. 1 60 60 60 60
@@ -228,6 +229,11 @@ www A 192.0.2.2
 www AAAA 2001:db8::1
 alias CNAME www
 long TXT {long}
+"""
+_REVERSE = """$TTL 60
+@ SOA ns.example.test. root.example.test. 1 60 60 60 60
+@ NS ns.example.test.
+1 PTR www.example.test.
 """
 
 
@@ -242,13 +248,14 @@ class Named:
 
 @contextlib.contextmanager
 def named() -> Iterator[Named]:
-    """A BIND that is authoritative for example.test, over UDP, TCP and TLS."""
+    """A BIND that is authoritative for example.test and 192.0.2.0/24, over UDP, TCP and TLS."""
     binary = program("named", "bind9")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port, secure = free_ports(2)
         served = Named(port, secure, certify(folder))
         (folder / "zone").write_text(_ZONE.format(long=" ".join(['"' + "x" * 250 + '"'] * 8)))
+        (folder / "reverse").write_text(_REVERSE)
         (folder / "named.conf").write_text(_NAMED.format(folder=folder, port=port, secure=secure))
         argv = [binary, "-g", "-n", "1", "-c", str(folder / "named.conf")]
         with running(argv, folder / "log", lambda: accepts(port) and accepts(secure)):

@@ -138,6 +138,15 @@ def test_expect_matches_any_record_of_the_type():
     assert verdict.detail == "expect 'example' does not match: got 192.0.2.7"
 
 
+@pytest.mark.parametrize(
+    ("expect", "matches"), [(r"^www\.example$", True), (r"^www\.example\.$", True), ("ftp", False)]
+)
+def test_expect_may_leave_out_the_final_dot_of_a_name(expect: str, matches: bool):
+    check = DnsCheck("192.0.2.1", record="PTR", expect=expect)
+    there = answer("1.2.0.192.in-addr.arpa. 60 IN PTR www.example.")
+    assert passed(play(check, datagrams(there))) is matches
+
+
 def test_answers_are_a_set_without_order():
     assert passed(play(DnsCheck(NAME, answers=("192.0.2.2", "192.0.2.1")), datagrams(TWO)))
     verdict = play(DnsCheck(NAME, answers=("192.0.2.1",)), datagrams(TWO))
