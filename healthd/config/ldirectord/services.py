@@ -18,11 +18,13 @@ from healthd.config.ldirectord.values import Virtual
 Options = dict[str, Any]
 
 MOST_OF_A_PAGE = 16 * 1024 * 1024
+MOST_OF_A_STREAM = 1024 * 1024
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _HOST = re.compile(rf"(?!.{{254}})(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?")
 _SIP_ADDRESS = re.compile(r"[!#-;=@-~]+@[!#-;=@-~]+")
 _QUOTING = re.compile(r"(?<!\\)(?:\\\\)*(\\[QEULul])")
 _CHAIN_ONLY = {"verify_name": False}
+_ANY_CERTIFICATE = {"verify": False}
 _URL_LETTERS = "!\"$%&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
@@ -212,7 +214,7 @@ def _mail(kind: str, *, login: bool, tls: bool = False) -> Callable[[Asked], Opt
 def _ldap(asked: Asked, *, tls: bool = False) -> Options:
     login = asked.login() if asked.virtual.passwd else {}
     base = {"base": asked.bare} if asked.bare else {}
-    more = {"tls": _CHAIN_ONLY} if tls else {}
+    more = {"tls": _ANY_CERTIFICATE} if tls else {}
     return {"type": "ldap", **login, **base, **asked.pattern("expect_dn"), **more}
 
 
@@ -232,7 +234,8 @@ def _ftp(asked: Asked) -> Options:
             asked.notes["service"] = (
                 "service: the file is retrieved; stock ldirectord finds every server up without receive"
             )
-        return {"type": "ftp", **login, "file": asked.request, **asked.pattern()}
+        more = {"max_bytes": MOST_OF_A_PAGE} if asked.receive else {}
+        return {"type": "ftp", **login, "file": asked.request, **asked.pattern(), **more}
     asked.notes["service"] = "service: the login is looked at; stock ldirectord finds every server up without receive"
     return {"type": "ftp", **login}
 
@@ -242,7 +245,10 @@ def _simpletcp(asked: Asked) -> Options:
     wanted = asked.pattern("expect_line")
     if asked.virtual.protocol == "udp":
         return {"type": "udp", "payload": sent, **wanted}
-    return {"type": "tcp", **({"send": sent} if sent else {}), "half_close": True, **(wanted or {"expect_line": ""})}
+    return {
+        "type": "tcp", **({"send": sent} if sent else {}), "half_close": True, **(wanted or {"expect_line": ""}),
+        "max_bytes": MOST_OF_A_STREAM,
+    }  # fmt: skip
 
 
 def _sip(asked: Asked) -> Options:

@@ -63,7 +63,7 @@ CASES = {
         "base": "dc=x",
         "expect_dn": "x",
     },
-    "service=ldaps": {"type": "ldap", "tls": CHAIN},
+    "service=ldaps": {"type": "ldap", "tls": {"verify": False}},
     "service=nntp": {"type": "nntp"},
     'service=dns\n    request="a.b"\n    receive="1"\n    protocol=udp': {"type": "dns", "name": "a.b", "expect": "1"},
     'service=dns\n    request="192.0.2.1"\n    receive="x"': {
@@ -79,6 +79,7 @@ CASES = {
         "send": "a\nb",
         "half_close": True,
         "expect_line": "c",
+        "max_bytes": 1024 * 1024,
     },
     'service=simpletcp\n    request="a"\n    receive="c"\n    protocol=udp': {
         "type": "udp",
@@ -98,6 +99,7 @@ CASES = {
         "password": "pw",
         "file": "/f",
         "expect": "x",
+        "max_bytes": 16 * 1024 * 1024,
     },
     LOGIN + "service=ftp": {"type": "ftp", "user": "me", "password": "pw"},
     LOGIN + 'service=mysql\n    database="d"\n    request="SELECT 2"': {
