@@ -160,8 +160,8 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def dovecot() -> Iterator[Dovecot]:
-    """A Dovecot that serves IMAP, POP3, both over TLS too, and logins for others."""
+def dovecot(*ports: int) -> Iterator[Dovecot]:
+    """A Dovecot that serves IMAP, POP3, both over TLS too, and logins for others. ports: of its four, if not free."""
     binary = program("dovecot", "dovecot-imapd")
     program("/usr/lib/dovecot/pop3", "dovecot-pop3d")
     _root()
@@ -173,12 +173,11 @@ def dovecot() -> Iterator[Dovecot]:
         (folder / "mail").mkdir()
         os.chown(folder / "mail", owner.pw_uid, owner.pw_gid)
         (folder / "users").write_text('joe:sec"ret\njörg:pä ß\\\n')
-        ports = free_ports(4)
-        named = dict(zip(("imap", "imaps", "pop", "pops"), ports, strict=True))
+        named = dict(zip(("imap", "imaps", "pop", "pops"), ports or free_ports(4), strict=True))
         config = _DOVECOT.format(folder=folder, uid=owner.pw_uid, gid=owner.pw_gid, **named)
         (folder / "dovecot.conf").write_text(config)
         argv = [binary, "-F", "-c", str(folder / "dovecot.conf")]
-        with _group(argv, folder / "log", ports) as group:
+        with _group(argv, folder / "log", list(named.values())) as group:
             yield Dovecot(**named, group=group, certified=certified)
 
 

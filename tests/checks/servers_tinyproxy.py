@@ -22,7 +22,7 @@ Timeout 30
 LogLevel Info
 MaxClients 50
 DisableViaHeader Yes
-BasicAuth joe secret
+{login}
 Filter "{folder}/filter"
 FilterURLs Off
 """
@@ -47,14 +47,14 @@ class Tinyproxy:
 
 
 @contextlib.contextmanager
-def tinyproxy(nginx: servers.Nginx) -> Iterator[Tinyproxy]:
-    """A Tinyproxy that lets nobody go to forbidden.test."""
+def tinyproxy(nginx: servers.Nginx, login: str = "BasicAuth joe secret") -> Iterator[Tinyproxy]:
+    """A Tinyproxy that lets nobody go to forbidden.test. login: its line of configuration for who may use it."""
     binary = program("tinyproxy", "tinyproxy")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (port,) = free_ports(1)
         (folder / "filter").write_text("forbidden\\.test\n")
-        (folder / "tinyproxy.conf").write_text(_CONFIG.format(port=port, folder=folder))
+        (folder / "tinyproxy.conf").write_text(_CONFIG.format(port=port, folder=folder, login=login))
         argv = [binary, "-d", "-c", str(folder / "tinyproxy.conf")]
         with running(argv, folder / "log", lambda: accepts(port)) as process:
             yield Tinyproxy(port, nginx, process)

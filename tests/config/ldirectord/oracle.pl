@@ -1,45 +1,22 @@
 #!/usr/bin/perl
 # What the installed ldirectord itself makes of files. Usage: oracle.pl /usr/sbin/ldirectord
 # Each line of standard input is the path of a file; for each a line of JSON comes out: what read_config() and ld_setup()
-# left in memory, or the messages with which they gave up. Its main part does not run: the text between the command line
-# and the first function is left out. Nothing is asked of IPVS, and nothing is logged.
+# left in memory, or the messages with which they gave up. Nothing is asked of IPVS.
 use strict;
 use warnings;
 
+use FindBin;
 use JSON::PP;
 
-my $program = shift or die "usage: oracle.pl PROGRAM\n";
-open(my $in, '<', $program) or die "$program: $!\n";
-my $text = do { local $/; <$in> };
-close($in);
+require "$FindBin::Bin/program.pl";
 
-$text =~ s/^__END__.*//ms;
-$text =~ s/^# main code\n.*?^# functions\n//ms or die "$program is not the program we know\n";
-@ARGV = ();
-{
-	no strict;
-	no warnings;
-	eval "no strict; no warnings; $text; 1" or die "$program: $@";
-}
-
+load_program(shift or die "usage: oracle.pl PROGRAM\n");
 our (@VIRTUAL, %LD_INSTANCE, $CONFIG, $CFGNAME, $DAEMON_STATUS, $DAEMON_STATUS_STARTING, $HOSTNAME);
 our ($AUTOCHECK, $CALLBACK, $CHECKCOUNT, $CHECKINTERVAL, $CHECKTIMEOUT, $CLEANSTOP, $EMAILALERT, $EMAILALERTFREQ);
 our ($EMAILALERTFROM, $EMAILALERTSTATUS, $FAILURECOUNT, $FALLBACK, $FALLBACK6, $FALLBACKCOMMAND, $FORKING, $LDIRLOG);
 our ($MAINTDIR, $NEGOTIATETIMEOUT, $QUIESCENT, $READDQUIESCENT, $SMTP, $SUPERVISED);
+our @messages;
 
-my @messages;
-{
-	no warnings;
-	*main::ld_exit = sub { die "refused\n" };
-	*main::ld_rm_file = sub { };
-	*main::ld_log = sub { 0 };
-	*main::setlogsock = sub { 1 };
-	*main::openlog = sub { 1 };
-	*main::__config_log = sub {
-		my ($line, $prefix, $message) = @_;
-		push @messages, { line => $line + 0, kind => $prefix, text => $message };
-	};
-}
 $DAEMON_STATUS = $DAEMON_STATUS_STARTING;
 $HOSTNAME = "oracle.example";
 
