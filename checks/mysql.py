@@ -132,7 +132,11 @@ class MysqlCheck:
         body = yield from packets.next()
         if body[0] == _SWITCH:
             plugin, scramble = _switch(body)
-            proof = self._proof(plugin, scramble)
+            try:
+                proof = self._proof(plugin, scramble)
+            except CheckFailed:
+                yield from _decline(packets)
+                raise
             yield from packets.send(proof, proof)
             body = yield from packets.next()
         if body[0] == _MORE and plugin == _CACHING:
@@ -162,6 +166,7 @@ class MysqlCheck:
         """caching_sha2_password: either the server knows a hash of the password already, or it wants to see it."""
         if body == _NOT_CACHED:
             if self.tls is None:
+                yield from _decline(packets)
                 raise CheckFailed(
                     Reason.UNEXPECTED,
                     "the server has the password not in its cache (caching_sha2_password): set tls, or let the user "
@@ -223,6 +228,13 @@ def _switch(body: bytes) -> tuple[str, bytes]:
     if not zero:
         raise my.malformed("an answer to a login", body)
     return shown(plugin), scramble.removesuffix(b"\0")
+
+
+def _decline(packets: Packets) -> Talk:
+    """Answer as if we had no password, and hear the refusal: who hangs up here has interrupted a handshake."""
+    with suppress(CheckFailed, Refusal):
+        yield from packets.send(b"\0")
+        yield from packets.next()
 
 
 def _expect_ok(body: bytes) -> None:

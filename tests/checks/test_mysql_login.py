@@ -12,7 +12,7 @@ import pytest
 
 from checks.mysql import MysqlCheck
 from healthd.check import Connect, Outcome, Reason, Send, StartTls, Tls
-from tests.checks.harness import END, Player, Sent, passed, play, stream
+from tests.checks.harness import END, RESET, Item, Player, Sent, passed, play, stream
 from tests.checks.played_mysql import (
     CACHING,
     JOE,
@@ -81,7 +81,7 @@ def test_what_the_server_has_not_in_its_cache_it_is_told_over_tls_only():
     player.play(check)
     assert player.steps[:4:3] == [Connect(), StartTls(TLS)]
     assert Send(packet(4, b"secret\0"), b"secret") in player.steps
-    plain = verdict_for(JOE, hello(CACHING), packet(2, b"\1\4"))
+    plain = verdict_for(JOE, hello(CACHING), packet(2, b"\1\4"), END)
     assert plain.reason is Reason.UNEXPECTED
     assert "has the password not in its cache (caching_sha2_password): set tls, or" in plain.detail
 
@@ -91,7 +91,7 @@ def test_a_password_in_clear_is_for_tls_only(plugin: str):
     def switch(turn: int) -> bytes:
         return packet(turn, b"\xfe" + plugin.encode() + b"\0" + SCRAMBLE + b"\0")
 
-    plain = verdict_for(JOE, hello(), switch(2))
+    plain = verdict_for(JOE, hello(), switch(2), END)
     assert plain.detail == f"the server wants the password in clear ({plugin}): set tls"
     script = (hello(), lambda _: switch(3), Sent(packet(4, b"secret\0")), packet(5, OK), SET, result(row(b"1")))
     assert passed(verdict_for(replace(JOE, tls=TLS), *script))
@@ -127,6 +127,23 @@ def test_tls_that_is_not_to_be_had_fails(greeting: bytes, reason: Reason, detail
 def test_a_login_that_comes_to_nothing(answer: bytes, reason: Reason, detail: str):
     verdict = verdict_for(JOE, hello(), lambda _: answer, END)
     assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, reason)
+    assert detail in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("greeting", "asked", "detail"),
+    [
+        (hello(), b"\xfeclient_ed25519\0" + SCRAMBLE + b"\0", "the way the server asks for: client_ed25519"),
+        (hello(), b"\xfesha256_password\0" + SCRAMBLE + b"\0", "wants the password in clear"),
+        (hello(CACHING), b"\1\4", "has the password not in its cache"),
+    ],
+)
+@pytest.mark.parametrize("end", [packet(4, error(1045, "28000", "Access denied")), packet(4, OK), END, RESET])
+def test_who_cannot_log_in_that_way_hears_the_refusal(greeting: bytes, asked: bytes, detail: str, end: Item):
+    """Servers block a host after many handshakes that were interrupted (max_connect_errors)."""
+    script = (greeting, lambda _: packet(2, asked), Sent(packet(3, b"\0")), end)
+    verdict = verdict_for(JOE, *script)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, Reason.UNEXPECTED)
     assert detail in verdict.detail
 
 

@@ -180,6 +180,7 @@ async def test_probes_leave_no_interrupted_connection_behind(mariadb: MariaDb):
     before = len(mariadb.log.read_text())
     failing = [{"query": "SELEC"}, {"expect": "^2$"}, {"role": "read-only"}, {"password": "guess"}]
     checks = [JOE, KNOCK, *(replace(JOE, **options) for options in failing)]  # type: ignore[arg-type]
+    checks.append(MysqlCheck("curve", password="secret"))
     for tls in (None, mariadb.certified.tls):
         for check in checks:
             for _ in range(3):
