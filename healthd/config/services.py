@@ -61,8 +61,11 @@ def _remark(table: ServiceTable, reals: tuple[RealServer, ...], report: Report) 
     """Say what is allowed but hardly meant, what only shows once all servers are known, and what is not there."""
     at, bad = table.layer.at, table.layer.bad
     if not table.real and "real" not in bad:
-        tell = report.warning if "real" in table.layer.values else report.error  # real = [] is said on purpose
-        tell(at, "the service has no real server; add [[service.real]]", on_key=True, expected="[[service.real]]")
+        if "real" in table.layer.values:  # real = [] is said on purpose
+            report.warning(at, "the service has no real server", on_key=True)
+        else:
+            text = "the service has no real server; add [[service.real]]"
+            report.error(at, text, on_key=True, expected="[[service.real]]")
     why = unappendable(table.monitor_file) if table.monitor_file and report.strict_files else ""
     if why:
         report.error(table.layer.where("monitor_file"), f"monitor_file: {why}")

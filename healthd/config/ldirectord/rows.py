@@ -80,12 +80,6 @@ def put_reals(at: Table, virtual: Virtual, machine: Machine, common: Globals, *,
             more = {**more, **_rhythm(at, virtual, common, check)} if shared is None else more
             row.put("check", more, real.where)
     at.put("real", rows, at.span)
-    if not rows:
-        at.note(
-            "the virtual has no real server, so its fallback steps in at once"
-            if "fallback" in at.values
-            else "the virtual has no real server"
-        )
 
 
 def _distinct(at: Table, virtual: Virtual) -> list[Real]:

@@ -141,7 +141,7 @@ def test_servers_that_are_named_twice_are_one(tmp_path):
         (WWW + "    real=10.0.0.12:80 gate 70000\n", "weight 70000 is more than the kernel takes"),
         (WWW + "    real=10.0.0.12:80 gate 1 l:5\n", "the kernel takes no lower threshold above the upper one"),
         (WWW + "    fallback=10.0.0.11:80\n", "is one of the real servers"),
-        ("virtual=192.0.2.80:80\n", "the virtual has no real server"),
+        ("virtual=192.0.2.80:80\n", "the service has no real server"),
         ("virtual=7\n    real=10.0.0.2 gate\n    checktype=connect\n", "there is no port to ask"),
         ("emailalert=a>b\n" + WWW, "is no mail address"),
         (WWW + '    virtualhost="a b"\n', "is no name of a host"),
