@@ -60,6 +60,7 @@ async def serve(config: Config, options: Options, warnings: Sequence[Problem] = 
         return exits.UNAVAILABLE
     except Exception:
         logger.critical("healthd ends because of a fault of its own; please report it", exc_info=True)
+        options.decided("a fault of healthd's own ended it; the log has it, please report it")
         return exits.SOFTWARE
     finally:
         log.close(LOG_GRACE)

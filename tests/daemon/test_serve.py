@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class Buggy(MemoryTable):
 class Serving:
     """`serve` as a task, and what it can be asked."""
 
-    def __init__(self, path: Path, table: MemoryTable, **options: float) -> None:
+    def __init__(self, path: Path, table: MemoryTable, **options: Any) -> None:
         loaded = load(path)
         assert loaded.config is not None
         self.table = table
@@ -69,8 +70,10 @@ class Serving:
 
 
 async def test_a_fault_of_its_own_ends_it_with_the_traceback_in_the_log(write, listeners):
-    serving = Serving(write(service_text("www", listeners)), Buggy())
+    heard: list[str] = []
+    serving = Serving(write(service_text("www", listeners)), Buggy(), decided=heard.append)
     assert await serving.end() == 70
+    assert heard[-1:] == ["a fault of healthd's own ended it; the log has it, please report it"]
     (line,) = [json.loads(line) for line in serving.log() if "fault of its own" in line]
     assert "ZeroDivisionError: a fault of our own" in json.dumps(line)
     assert not (serving.folder / "control.sock").exists()
