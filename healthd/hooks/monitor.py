@@ -4,7 +4,8 @@
 
 That is the time, our process id, the kind of check, protocol, address, port, configured weight and forwarding of the
 server, `up`, `down` or, where we could not ask, `unknown`, and what was found, `-` for nothing. Whatever might end or
-divide a line is written as %xx in what was found, so a line is always one probe.
+divide a line is written as %xx in what was found, so a line is always one probe. Of a server in maintenance each line
+says `[down] Server in maintenance`, whatever was found.
 """
 
 from __future__ import annotations
@@ -74,7 +75,12 @@ class Monitor:
         self._services: dict[ServerRef, tuple[ServiceConfig, RealServer]] = {}
         self._lines: dict[tuple[str, str], tuple[Path, str]] = {}
         self._assignment: Assignment | None = None
-        self._watches: dict[int, tuple[Path, str]] = {}
+        self._watches: dict[int, tuple[Path, str, ServerRef]] = {}
+        self._in_maintenance: Callable[[ServerRef], bool] = lambda _: False
+
+    def attach(self, in_maintenance: Callable[[ServerRef], bool]) -> None:
+        """Learn whom to ask whether a server is in maintenance; of servers that are asked now."""
+        self._in_maintenance = in_maintenance
 
     def configure(self, config: Config) -> None:
         """Write the files of this configuration from now on."""
@@ -98,14 +104,16 @@ class Monitor:
         for seen in sorted(batch, key=attrgetter("at")):
             for watch, _ in seen.healths:
                 if watch in self._watches:
-                    path, who = self._watches[watch]
+                    path, who, ref = self._watches[watch]
                     state, said = STATES[seen.verdict.outcome], said_by(seen.verdict)
+                    if self._in_maintenance(ref):
+                        state, said = "down", IN_MAINTENANCE
                     lines[path].append(line(base + seen.at, pid, who, state, said))
         if lines:
             self._appender.put(lines)
 
     def event(self, event: Event) -> None:
-        """Take an event: of those, a file has only that a server goes into maintenance."""
+        """Take an event: of those, a file has at once that a server goes into maintenance, also of one never asked."""
         known = self._lines.get((event.service, event.real))
         if known is not None and event.kind is Kind.SERVER_ADMIN and event.detail == Admin.MAINTENANCE.value:
             path, who = known
@@ -135,7 +143,7 @@ class Monitor:
             service, real = self._services.get(ref, (None, None))
             if service is not None and real is not None and service.monitor_file is not None:
                 who = identity(kinds[assignment.probe_of[watch]], service, real)
-                self._watches[watch] = (service.monitor_file, who)
+                self._watches[watch] = (service.monitor_file, who, ref)
         self._assignment = assignment
 
 

@@ -181,6 +181,21 @@ def test_a_server_in_maintenance_is_a_line(tmp_path, admin, lines):
     )
 
 
+def test_of_a_server_that_is_in_maintenance_already_every_probe_is_such_a_line(tmp_path):
+    """As ldirectord writes one each time that it passes it over; what was found would read as if it took traffic."""
+    www = replace(service(real(A, 10), real(B, 5)), monitor_file=tmp_path / "www")
+    kept = Kept(www)
+    kept.monitor.attach(lambda ref: ref == (www.key, A))
+    kept.saw(A, Outcome.PASS)
+    kept.saw(A, Outcome.FAIL, Reason.TIMEOUT)
+    kept.saw(B, Outcome.PASS)
+    assert kept.lines(tmp_path / "www") == [
+        "ask tcp 10.0.0.11 80 10 masq [down] Server in maintenance",
+        "ask tcp 10.0.0.11 80 10 masq [down] Server in maintenance",
+        "ask tcp 10.0.0.12 80 5 masq [up] -",
+    ]
+
+
 async def test_where_nobody_has_a_file_nothing_is_started(tmp_path):
     kept = Kept(service(real(A)))
     kept.saw(A, Outcome.PASS)
