@@ -13,6 +13,7 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
+from healthd.ipvs.namespace import namespace_identity
 from healthd.model import ServiceKey
 
 _FLOCK = struct.Struct("hhqqi")
@@ -77,10 +78,41 @@ class Claims:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset_of(key))
 
     def _holder(self, key: ServiceKey) -> str:
-        """Who holds a service. The kernel does not tell the number of a process that we could not see."""
-        question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset_of(key), 1, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_GETLK, question))
-        return "another process" if kind == fcntl.F_UNLCK or pid <= 0 else f"process {pid}"
+        """Who holds a service, in words."""
+        return f"process {pid}" if (pid := _asked(self._file, key)) else "another process"
+
+
+def lock_file(netns: str | None, folder: Path) -> Path:
+    """The lock file of one table: tables are told apart by the network namespace they live in.
+
+    Raises NamespaceMissing.
+    """
+    _, inode = namespace_identity(netns or "/proc/self/ns/net")
+    return folder / f"table-{inode}.lock"
+
+
+def holders(path: Path, keys: Collection[ServiceKey]) -> frozenset[int] | None:
+    """The processes that keep these services, 0 for one that cannot be seen from here; None if we may not ask.
+
+    Not for a process that has `Claims` of the same table: it would lose them.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        return None
+    try:
+        return frozenset(pid for key in keys if (pid := _asked(file, key)) is not None)
+    finally:
+        os.close(file)
+
+
+def _asked(file: int, key: ServiceKey) -> int | None:
+    """Who holds a service, None if nobody does. Of a process that we cannot see the kernel tells no number: 0."""
+    question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset_of(key), 1, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, question))
+    return None if kind == fcntl.F_UNLCK else max(0, pid)
 
 
 def offset_of(key: ServiceKey) -> int:
