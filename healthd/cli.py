@@ -20,6 +20,7 @@ COMMANDS = {
     "check-config": "tell everything that is wrong with a configuration",
     "plan": "tell what would be changed in the kernel's table now",
     "status": "tell what the running daemon believes",
+    "doctor": "find what makes a director fail in silence, and say what to do",
     "probe": "ask real servers once and show what was sent and received",
     "convert": "print an ldirectord.cf as TOML, with its comments and with what changes meaning",
     LDIRECTORD: "start, stop or ask a daemon as ldirectord does",

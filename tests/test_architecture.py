@@ -89,6 +89,7 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
             ("healthd.watching",),
         ),
     ),
+    ("doctor", (("healthd.doctor",),)),
     ("outside", (("healthd.api",),)),
     ("daemon", (("healthd.daemon", "healthd.startup", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
