@@ -111,6 +111,7 @@ class Director:
 
     def observed(self, batch: Sequence[Observation]) -> None:
         """Take observations; of each probe the latest few wait, and only the last decides."""
+        self._monitor(self.roster.assignment, batch)
         for observation in batch:
             self._inbox.setdefault(observation.probe, deque(maxlen=SLOT)).append(observation)
         self._wake.set()
@@ -246,7 +247,6 @@ class Director:
         if not inbox:
             return
         batch = list(chain.from_iterable(inbox.values()))
-        self._monitor(self.roster.assignment, batch)
         folded = self.roster.fold(batch)
         self._dirty |= folded.dirty
         self._teller.certainty(folded.certainty)

@@ -16,7 +16,7 @@ from healthd.api import Actions, ControlSocket, ControlSocketUnusable
 from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible
 from healthd.commands import exits
 from healthd.config.problems import Problem
-from healthd.config.schema import Config, Settings
+from healthd.config.schema import Admin, Config, Settings
 from healthd.daemon import Daemon, Options, log_problems
 from healthd.director import Director
 from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
@@ -110,6 +110,7 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     director.attach(prober)
     daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
     mail.attach(lambda: daemon.stage, lambda: missing(director))
+    monitor.attach(lambda ref: director.roster.admin(ref) is Admin.MAINTENANCE)
     control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
     stack.push_async_callback(control.close)
     await control.start()
