@@ -25,7 +25,7 @@ _SIP_ADDRESS = re.compile(r"[!#-;=@-~]+@[!#-;=@-~]+")
 _QUOTING = re.compile(r"(?<!\\)(?:\\\\)*(\\[QEULul])")
 _CHAIN_ONLY = {"verify_name": False}
 _ANY_CERTIFICATE = {"verify": False}
-_URL_LETTERS = "!\"$%&'()*+,-./:;<=>?@[]^_`{|}~"
+_URL_LETTERS = "!$%&'()*+,-./:;=?@_~"
 
 
 @dataclass(slots=True)
@@ -180,7 +180,7 @@ def _http_proxy(asked: Asked) -> Options:
         return {"type": "tcp"}
     more = {"max_body": MOST_OF_A_PAGE} if asked.receive else {}
     method = {"method": asked.virtual.httpmethod} if asked.virtual.httpmethod != "GET" else {}
-    url = quote(url.partition("#")[0], safe=_URL_LETTERS)
+    url = quote(url.partition("#")[0], safe=f"{_URL_LETTERS}[]")
     return {"type": "http_proxy", "url": url, **method, "redirects": 7, **asked.pattern(), **more}
 
 

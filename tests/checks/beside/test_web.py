@@ -79,6 +79,35 @@ def test_http(tmp_path):
         compare(tmp_path, cases)
 
 
+REQUESTS = (
+    "", "/", "x", "//x", "a/b", "a//b", "a/../b", "a?b=c&d=e", "a?b?c", "a b", "a%20b", "a%zb", "a+b", "a~b", "a|b",
+    "a<b>", "a{b}", "a[b]", "a\\b", "a^b", "a`b", "a;b=c", "a:b", "a@b", "a'b", "a*b", "a$b", "a\"b", "grün",
+)  # fmt: skip
+
+
+def test_the_same_is_asked_of_a_web_server(tmp_path):
+    """... whatever letters there are in a request; who asks is told by the line of the agent, which by the host."""
+    asked: dict[str, dict[bool, bytes]] = {}
+
+    def record(connection: socket.socket) -> None:
+        head = [line_of(connection)]
+        while head[-1] not in (b"\r\n", b""):
+            head.append(line_of(connection))
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in head[1:])}
+        asked.setdefault(fields[b"host"].decode(), {})[b"libwww" in fields[b"user-agent"]] = head[0]
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with serving(record) as web:
+        hosts = {f"h{number}.test": request for number, request in enumerate(REQUESTS)}
+        lines = {host: (f'request = "{request}"',) * bool(request) for host, request in hosts.items()}
+        cases = [
+            up(repr(hosts[host]), web.port, "service = http", f"virtualhost = {host}", *lines[host]) for host in hosts
+        ]
+        compare(tmp_path, cases)
+    assert len(asked) == len(REQUESTS)
+    assert {hosts[host]: both for host, both in asked.items() if both[True] != both[False]} == {}
+
+
 def test_https(tmp_path):
     https = "service = https"
     with (
