@@ -200,3 +200,16 @@ def test_latin_1_is_read_with_a_warning(tmp_path):
     ((line, text),) = texts(found)
     assert line == 3
     assert "taken for Latin-1" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("10.0.0.11:80", "10.0.0.11-10.0.0.13:80", "could not resolve host; a range is 10.0.0.11->10.0.0.13)"),
+        ("quiescent=no", 'passwd="a#b"', "Unknown command, as it takes what is behind the # for a comment"),
+    ],
+)
+def test_a_message_says_what_would_be_right(tmp_path, before, after, said):
+    text = "virtual=192.0.2.80:80\n    real=10.0.0.11:80 gate\n    quiescent=no\n    service=http\n"
+    found = loaded(tmp_path, text.replace(before, after))
+    assert [said in problem.text for problem in found.problems].count(True) == 1
