@@ -55,7 +55,9 @@ class MysqlCheck:
     user: str | None = option(None, "user to log in as; default: do not log in", rule=named)
     password: str = option("", "password to log in with", rule=no_zero, secret=True)
     database: str | None = option(None, "database to use", rule=named)
-    query: str = option("SELECT 1", "one statement to run", rule=statement)
+    query: str = option(
+        "SELECT 1", "one statement to run; the number of rows that it changes, if any, counts as a row", rule=statement
+    )
     expect: str | None = option(
         None, "regular expression that must match the first value of the first row", rule=text_regex
     )
@@ -111,7 +113,14 @@ class MysqlCheck:
     # --- login ---
 
     def _capabilities(self) -> int:
-        asked = my.LONG_PASSWORD | my.PROTOCOL_41 | my.TRANSACTIONS | my.SECURE_CONNECTION | my.MULTI_RESULTS
+        asked = (
+            my.LONG_PASSWORD
+            | my.FOUND_ROWS
+            | my.PROTOCOL_41
+            | my.TRANSACTIONS
+            | my.SECURE_CONNECTION
+            | my.MULTI_RESULTS
+        )
         return asked | (my.SSL if self.tls else 0) | (my.WITH_DATABASE if self.database else 0)
 
     def _start_tls(self, packets: Packets, greeting: Greeting, tls: Tls) -> Talk:

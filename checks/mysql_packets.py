@@ -10,7 +10,7 @@ from typing import Any
 from checks.sql import words
 from healthd.check import CheckFailed, Reader, Reason, Send, Step, shown
 
-LONG_PASSWORD, WITH_DATABASE, PROTOCOL_41, SSL = 0x1, 0x8, 0x200, 0x800
+LONG_PASSWORD, FOUND_ROWS, WITH_DATABASE, PROTOCOL_41, SSL = 0x1, 0x2, 0x8, 0x200, 0x800
 TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH = 0x2000, 0x8000, 0x20000, 0x80000
 
 LONGEST = 1024 * 1024
@@ -93,7 +93,8 @@ class Packets:
     def ask(self, query: str) -> Generator[Step, Any, list[str | None] | None]:
         """The first row of a query's first result as texts, None without one. Refusal for an error.
 
-        The rest is read, too, as far as it is not longer than `LONGEST`: a query may fail after its first row.
+        Of a statement that found rows to change, their number stands for one. The rest is read, too, as far as it is
+        not longer than `LONGEST`: a query may fail after its first row.
         """
         self._turn, self._left = 0, LONGEST
         yield from self.send(_QUERY + query.encode())
@@ -112,7 +113,8 @@ class Packets:
         """The first row of one result, None without one, and whether another result follows (of CALL)."""
         body = yield from self.next()
         if body[0] == _OK:
-            return None, bool(_status(body, number(body, number(body, 1)[1])[1]) & _MORE)
+            changed, at = number(body, 1)
+            return [str(changed)] if changed else None, bool(_status(body, number(body, at)[1]) & _MORE)
         if body[0] == _LOCAL_FILE:
             raise CheckFailed(Reason.UNEXPECTED, "the query asks for a file of ours")
         count, at = number(body, 0)

@@ -67,7 +67,7 @@ def caching(password: bytes, scramble: bytes = SCRAMBLE) -> bytes:
 
 
 def login(user: bytes, proof: bytes, plugin: str, turn: int = 1, extra: int = 0, database: bytes = b"") -> bytes:
-    capabilities = 0x1 | 0x200 | 0x2000 | 0x8000 | 0x20000 | PLUGIN_AUTH | extra | (8 if database else 0)
+    capabilities = 0x1 | 0x2 | 0x200 | 0x2000 | 0x8000 | 0x20000 | PLUGIN_AUTH | extra | (8 if database else 0)
     start = struct.pack("<IIB", capabilities, 1 << 24, 45) + bytes(23)
     names = (database + b"\0" if database else b"") + plugin.encode() + b"\0"
     return packet(turn, start + user + b"\0" + bytes((len(proof),)) + proof + names)

@@ -136,6 +136,8 @@ def test_the_first_value_of_the_first_row_of_the_first_result_is_what_counts():
         (result(row(b"x" * 300)), {"expect": "^x{300}$"}, Outcome.PASS),
         (result(), {"allow_empty": True}, Outcome.PASS),
         (packet(1, OK), {"allow_empty": True}, Outcome.PASS),
+        (packet(1, OK), {}, Outcome.FAIL),
+        (packet(1, b"\0\4" + OK[2:]), {"expect": "^4$"}, Outcome.PASS),
     ):
         check: Any = replace(JOE, **options)
         assert verdict_for(check, hello(), LET_IN, SET, answer).outcome is want, (answer, options)
