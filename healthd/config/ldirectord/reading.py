@@ -127,7 +127,7 @@ class _Reader:
         if why := wrong_family(name, block.family) if name in _OF_ONE_FAMILY else "":
             self.error(Span(item.number, item.column, len(name)), why)
         elif name in SERVERS:
-            block.lines.append((value, span))
+            block.lines.append((value, _assigned(item.stock)[1], span))
             self.compare_servers(item, value, span)
         else:
             around = block.around(self.machine)

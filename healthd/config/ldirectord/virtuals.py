@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from healthd.config.ldirectord.names import Machine, host_of, port_of
@@ -47,7 +47,7 @@ class Trouble:
 
 @dataclass(slots=True)
 class Block:
-    """A virtual service that is being read. header: what stands behind virtual=, without its rest."""
+    """A virtual service that is being read. lines: those with servers, as meant and as ldirectord cuts them."""
 
     family: Family
     span: Span
@@ -56,7 +56,7 @@ class Block:
     port: str
     values: dict[str, Any] = field(default_factory=dict)
     where: dict[str, Span] = field(default_factory=dict)
-    lines: list[tuple[str, Span]] = field(default_factory=list)
+    lines: list[tuple[str, str, Span]] = field(default_factory=list)
     servers: list[tuple[Server, Span]] = field(default_factory=list)
     failed: bool = False
 
@@ -74,11 +74,23 @@ class Block:
         """Look up names, in ldirectord's order. Gives what is wrong."""
         yield from self._resolve_fallback(machine)
         yield from self._resolve_address(machine)
-        for text, span in self.lines:
+        for text, stock, span in self.lines:
             try:
                 self.servers.append((parse_real(text, self.family, machine, strict=strict), span))
             except Wrong as error:
-                yield Trouble(span, str(error))
+                found = None if strict else self._as_stock(stock, machine)
+                if found is None:
+                    yield Trouble(span, str(error))
+                else:
+                    note = f"{error}; stock ldirectord takes the line without that, and so does healthd"
+                    self.servers.append((replace(found, notes=(*found.notes, note)), span))
+
+    def _as_stock(self, text: str, machine: Machine) -> Server | None:
+        """What ldirectord takes a line for that makes no sense as it is meant."""
+        try:
+            return parse_real(text, self.family, machine, strict=True)
+        except Wrong:
+            return None
 
     def _resolve_fallback(self, machine: Machine) -> Iterator[Trouble]:
         if self.values["fallback"] is not None:

@@ -154,6 +154,18 @@ def test_a_request_that_begins_with_a_slash_keeps_its_receive():
     assert "forgets what stands behind a request that begins with a slash" in told[0][1]
 
 
+@pytest.mark.parametrize("value", ['"10.0.0.11:80 gate 2\t# the old one"', '10.0.0.11:80 gate 2 "/own","ok" junk'])
+def test_a_line_with_servers_that_only_ldirectord_understands_is_taken_as_there(value):
+    text = f"virtual=192.0.2.80:80\n    real={value}\n    service=none\n"
+    stock, told = read(text)
+
+    assert [(real.server, real.weight) for real in stock.virtuals[0].real] == [("10.0.0.11", 2)]
+    assert stock.virtuals[0].real == read(text, strict=True)[0].virtuals[0].real
+    assert {severity for severity, _, _ in told} == {"warning"}
+    assert told[-1][2].startswith("Invalid real server line, around")
+    assert told[-1][2].endswith("; stock ldirectord takes the line without that, and so does healthd")
+
+
 def test_two_colons_before_a_port_are_taken_for_one():
     stock, told = meant("virtual=192.0.2.80:5060\n    real=10.0.0.11::5060 gate\n")
 
