@@ -16,7 +16,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,20 @@ from healthd.config.schema import Config, Settings, Stage
 from healthd.director import Director
 from healthd.events import Event, Kind
 from healthd.hooks import Announcer
-from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
+from healthd.ipvs.base import IpvsTable, TableUnavailable
 from healthd.ipvs.watch import AddressChange, Change, LinkChange, LookAgain, NeighbourFailed, watch
-from healthd.maintenance import Maintenance
-from healthd.model import Address, ServiceKey
-from healthd.prober.base import Prober
+from healthd.maintenance import MAINTENANCE_FILES, Maintenance
+from healthd.model import Address
+from healthd.operators import Operators
 from healthd.roster import Roster
 from healthd.sdnotify import Notifier, watchdog_interval
 from healthd.signals import Orders
-from healthd.view import Scene, describe_all, refused_rows
 from healthd.watching import Watching
 
 logger = logging.getLogger(__name__)
 
 LOCKS = Path("/run/healthd")
+STATE = Path("/var/lib/healthd")
 READY_PATIENCE = 60.0
 STOP_PATIENCE = 15.0
 MOST_TOLD = 20
@@ -66,16 +66,18 @@ class Options:
 
     read_at: seconds since the epoch when the reading of the configuration began; what changed since is read again.
     table: keep this one, which is nobody else's, instead of the kernel's. locks: folder that all daemons of one table
-    share. stop_patience: seconds that the table may take to carry the stop policy out. reading: how to take the
-    configuration, also when it is read again. adapt: what the command line says instead of a configuration.
-    patient: a second SIGTERM does not hurry the end. background: nobody waits at a terminal. called: the command, for
-    people. decided: called once, with nothing when the daemon has started, or with a sentence why it cannot.
+    share. state: the file of the state store, unless the configuration names one. stop_patience: seconds that the table
+    may take to carry the stop policy out. reading: how to take the configuration, also when it is read again. adapt:
+    what the command line says instead of a configuration. patient: a second SIGTERM does not hurry the end.
+    background: nobody waits at a terminal. called: the command, for the log. decided: called once, with nothing when
+    the daemon has started, or with a sentence why it cannot.
     """
 
     config: Path
     table: IpvsTable | None = None
     in_process: bool = False
     locks: Path = LOCKS
+    state: Path = STATE / "state.db"
     stop_patience: float = STOP_PATIENCE
     reading: Reading = AS_IT_IS
     read_at: float = math.inf
@@ -106,7 +108,7 @@ class Daemon:
         table: IpvsTable,
         announcer: Announcer,
         director: Director,
-        prober: Prober,
+        operators: Operators,
     ) -> None:
         self._config = config
         self._options = options
@@ -116,8 +118,8 @@ class Daemon:
         self._table = table
         self._announcer = announcer
         self._director = director
-        self._prober = prober
-        self._maintenance = Maintenance(partial(director.wish, "maintenance files"))
+        self._operators = operators
+        self._maintenance = Maintenance(partial(director.wish, MAINTENANCE_FILES))
         self._watching = Watching(options.config, self.reload, self._ignored, options.reading)
         self._read_at = options.read_at
         self._manager = Notifier.of_environment()
@@ -135,6 +137,7 @@ class Daemon:
             message = f"healthd {__version__} keeps {counted(len(self._config.services))}"
             self._tell(Kind.STARTED, message, manner, self._options.called)
             await self._maintenance.apply(self._config.services)
+            self._operators.apply(self._config.services)
             await self._orders.until_stop(self._director.configure(self._config))
             self._in_force.set()
             self._watching.apply(self._config, self._read_at)
@@ -154,6 +157,7 @@ class Daemon:
                 self._report,
                 self._reload_when_hung_up,
                 self._maintenance.run,
+                self._operators.run,
                 self._watching.run,
             ]
             if self._config.settings.prober.watch_neighbours and not self._options.table:
@@ -235,31 +239,6 @@ class Daemon:
 
     # --- asked for ---------------------------------------------------------------------------------------------
 
-    async def status(self, counters: bool) -> dict[str, Any]:
-        """The status document."""
-        director = self._director
-        latest = {seen.probe: seen for seen in await self._prober.latest()}
-        read: dict[ServiceKey, ServiceCounters] = {}
-        table_error = director.table_error
-        if counters and table_error is None:
-            try:
-                snapshot = await self._table.snapshot(director.roster.services.keys(), counters=True)
-                read = dict(snapshot.counters)
-            except TableUnavailable as error:
-                table_error = str(error)
-        states = {
-            (service.key, real.key): director.state(service, real)
-            for service in director.roster.services.values()
-            for real in service.reals
-        }
-        scene = Scene(
-            director.roster, director.ledger, states, time.monotonic(), latest, read, refused_rows(director.ledger)
-        )
-        document = describe_all(scene, table_error, director.summary)
-        hooks = [asdict(stats) for stats in self._announcer.stats()]
-        about = {"healthd": __version__, "pid": os.getpid(), "log": asdict(self._orders.log.stats()), "hooks": hooks}
-        return {**about, **document}
-
     async def reload(self, changed: str = "") -> dict[str, Any]:
         """Read the configuration again; only a good one changes anything. changed: files that are why, if any are."""
         async with self._reloading:
@@ -297,6 +276,12 @@ class Daemon:
         if self._director.table_error is not None:
             message += f"; it is written once the table is back: {self._director.table_error}"
         return {"ok": True, "message": message}
+
+    async def read(self) -> Loaded:
+        """The configuration as it is on the disk now, as this daemon would run it. Nothing is changed."""
+        how, running = self._options.reading, self._config.files
+        loaded = await asyncio.to_thread(load, self._options.config, reading=how, running=running)
+        return loaded if loaded.config is None else replace(loaded, config=self._options.adapt(loaded.config))
 
     def _refuse(self, why: str, detail: str) -> dict[str, Any]:
         self._tell(Kind.RELOAD_FAILED, f"reload refused: {why}; nothing was changed", detail, self._changed)

@@ -26,7 +26,7 @@ from healthd.events import Event, Kind
 from healthd.health import Health
 from healthd.ipvs.base import IpvsTable, TableUnavailable
 from healthd.ledger import Ledger, Written, write
-from healthd.model import Service, ServiceKey
+from healthd.model import DestKey, Service, ServiceKey
 from healthd.narrate import effects
 from healthd.plan import plan, plan_globals
 from healthd.policy import Context, ServerState, Wish, adopted, wanted_service
@@ -82,6 +82,7 @@ class Director:
         self._inbox: dict[int, deque[Observation]] = {}
         self._wake = asyncio.Event()
         self._requests: list[tuple[Config, asyncio.Future[None]]] = []
+        self._waiting: list[asyncio.Future[None]] = []
         self._wishes: dict[str, Mapping[ServerRef, Wish]] = {}
         self._dirty: set[ServiceKey] = set()
         self._departing: set[ServiceKey] = set()
@@ -107,6 +108,19 @@ class Director:
     def wish(self, source: str, wishes: Mapping[ServerRef, Wish]) -> None:
         """Replace all that one source wants of servers besides the configuration."""
         self._wishes[source] = wishes
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Return once what was asked for until now is in the table, as far as that takes it."""
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(settled)
+        self._wake.set()
+        await settled
+
+    def read_again(self) -> None:
+        """Compare with the table in the next turn, and try again what it refused."""
+        self._read_at = self._retry_at = 0.0
+        self.ledger.retry_at_once()
         self._wake.set()
 
     def observed(self, batch: Sequence[Observation]) -> None:
@@ -148,7 +162,8 @@ class Director:
         """Do once all there is to do now."""
         self._take_wishes()
         all_asked = self._all_asked
-        taken = await self._take_requests()
+        waiting, self._waiting = self._waiting, []
+        taken = [*waiting, *await self._take_requests()]
         self._fold()
         if self._clock() >= self._retry_at:
             try:
@@ -314,6 +329,7 @@ class Director:
         for key in self.wanted.keys() - self.roster.services.keys() - self.ledger.actual.keys():
             self._departing.discard(key)
             self._teller.forget(key)
+            self.ledger.forget(key)
             self._plain.pop(key, None)
             del self.wanted[key]
 
@@ -337,6 +353,11 @@ class Director:
         ref = (service.key, real.key)
         state = self.roster.state(ref)
         return replace(state, refused=True) if self.ledger.is_refused(*ref) else state
+
+    def usable(self, service: ServiceConfig) -> set[DestKey]:
+        """The declared servers of a service that take new connections now."""
+        rows = self.ledger.rows(service.key)
+        return {real.key for real in service.reals if real.key in rows and rows[real.key].weight > 0}
 
     def _table_is_lost(self, error: TableUnavailable) -> None:
         self._retry_at = self._clock() + self._backoff

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from healthd.events import Event
 from healthd.hooks import HookStats
@@ -142,7 +142,7 @@ class History:
         known = {kept.id for kept in here}
         return ([kept for kept in older if kept.id not in known] + here)[-wanted.most :]
 
-    async def follow(self, wanted: Wanted) -> AsyncIterator[Kept]:
+    async def follow(self, wanted: Wanted) -> AsyncGenerator[Kept]:
         """What is wanted, and then what happens, as it happens. Raises FellBehind."""
         queue: asyncio.Queue[Kept] = asyncio.Queue(MOST_WAITING)
         self._followers.add(queue)

@@ -13,7 +13,7 @@ from healthd import drift
 from healthd.config.schema import Drift
 from healthd.ipvs.base import IpvsTable, RowRefused, Snapshot
 from healthd.model import DestKey, DestSpec, Service, ServiceKey
-from healthd.ops import AddDest, AddService, RowOp, SetDest
+from healthd.ops import AddDest, AddService, DelDest, RowOp, SetDest
 from healthd.plan import Plan, after, without_growth_refused
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
@@ -46,6 +46,7 @@ class Ledger:
     refusals: dict[RowOp, Refusal] = field(default_factory=dict)
     reads: int = 0
     writes: int = 0
+    _written: dict[tuple[ServiceKey, DestKey], float] = field(default_factory=dict)
 
     def rows(self, service: ServiceKey) -> Mapping[DestKey, DestSpec]:
         """The believed destinations of a service; empty if it is not there."""
@@ -84,13 +85,24 @@ class Ledger:
         tried = ((op, refusal.until) for op, refusal in self.refusals.items())
         return min((at for op, at in tried if isinstance(op, AddService) or op.service not in absent), default=None)
 
-    def believe(self, ops: Iterable[RowOp]) -> None:
-        """Note acknowledged operations."""
+    def written(self, ref: tuple[ServiceKey, DestKey], now: float) -> float | None:
+        """Seconds since we wrote a row last; None if we never did."""
+        at = self._written.get(ref)
+        return None if at is None else round(now - at, 3)
+
+    def believe(self, ops: Iterable[RowOp], now: float) -> None:
+        """Note acknowledged operations. now: monotonic seconds."""
         listed = list(ops)
         self.writes += len(listed)
         self.actual = after(self.actual, listed)
         for op in listed:
             self.refusals.pop(op, None)
+            if isinstance(op, AddDest | SetDest | DelDest):
+                self._written[op.service, op.dest] = now
+
+    def forget(self, service: ServiceKey) -> None:
+        """Forget a service that is gone."""
+        self._written = {ref: at for ref, at in self._written.items() if ref[0] != service}
 
     def note_refused(self, errors: Iterable[RowRefused], now: float) -> None:
         """Note refused operations and when to try them again."""
@@ -104,6 +116,10 @@ class Ledger:
         needed = set(plan.ops)
         for op in [op for op in self.refusals if op.service in services and op not in needed]:
             del self.refusals[op]
+
+    def retry_at_once(self) -> None:
+        """Try everything that was refused again now; how often it was tried is forgotten."""
+        self.refusals = {op: Refusal(refusal.error, 0, 0.0) for op, refusal in self.refusals.items()}
 
     def refused(self) -> frozenset[RowOp]:
         """The operations that the table refuses."""
@@ -132,9 +148,9 @@ async def write(table: IpvsTable, ledger: Ledger, plan: Plan, now: float) -> Wri
     now: monotonic seconds. Raises TableUnavailable; what was acknowledged before is believed.
     """
     done: list[RowOp] = []
-    refused = await _stage(table, ledger, plan.grow, done)
+    refused = await _stage(table, ledger, plan.grow, done, now)
     shrink = without_growth_refused(plan, [error.op for error in refused])  # type: ignore[misc]
-    refused += await _stage(table, ledger, shrink, done)
+    refused += await _stage(table, ledger, shrink, done, now)
     unacceptable = tuple(error for error in refused if not error.is_conflict)
     absent = {error.op.service for error in unacceptable if isinstance(error.op, AddService)}
     conflicts = frozenset(error.op.service for error in refused if error.is_conflict)  # type: ignore[union-attr]
@@ -142,11 +158,13 @@ async def write(table: IpvsTable, ledger: Ledger, plan: Plan, now: float) -> Wri
     return Written(tuple(done), unacceptable, conflicts - absent)
 
 
-async def _stage(table: IpvsTable, ledger: Ledger, ops: Sequence[RowOp], done: list[RowOp]) -> list[RowRefused]:
+async def _stage(
+    table: IpvsTable, ledger: Ledger, ops: Sequence[RowOp], done: list[RowOp], now: float
+) -> list[RowRefused]:
     if not ops:
         return []
     answers = await table.apply(ops)
     acknowledged = [op for op, error in zip(ops, answers, strict=True) if error is None]
-    ledger.believe(acknowledged)
+    ledger.believe(acknowledged, now)
     done += acknowledged
     return [error for error in answers if error is not None]

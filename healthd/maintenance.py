@@ -27,6 +27,8 @@ from healthd.policy import Wish
 
 logger = logging.getLogger(__name__)
 
+MAINTENANCE_FILES = "maintenance files"
+"""Who wishes it, for people."""
 EVERY = 1.0
 """Seconds between two looks where inotify says nothing."""
 REST = 0.1

@@ -7,7 +7,7 @@ from the configuration and all that is wished (`healthd.policy`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -18,9 +18,11 @@ from healthd.assignment import ServerRef
 from healthd.config.schema import Admin, RealServer, ServiceConfig
 from healthd.events import Event, Kind
 from healthd.log.entry import rfc3339
-from healthd.model import Address
+from healthd.model import Address, DestKey
 from healthd.policy import Wish, combined
 
+OPERATORS = "operators"
+"""Who wishes it, for people."""
 MOST_NAMED = 10
 
 
@@ -139,6 +141,25 @@ def _event(kind: Kind, override: Override, message: str, at: float) -> Event:
     return Event(
         kind, at, message, service=scope.service, real=scope.server, reason=override.who, detail=override.kind.value
     )
+
+
+def endangered(
+    scope: Scope, services: Iterable[ServiceConfig], usable: Callable[[ServiceConfig], Collection[DestKey]]
+) -> list[str]:
+    """What services would be left with, in words, if whom a scope covers took no new connections any more.
+
+    Only those that would have fewer usable servers than they must keep, and have more now. usable: servers of a
+    service that take new connections now.
+    """
+    found = []
+    for service in services:
+        now = usable(service)
+        left = [real for real in service.reals if real.key in now and not scope.covers(service, real)]
+        if len(left) < min(len(now), service.keep_usable):
+            found.append(
+                f"{service.name} with {len(left)} of {len(now)} usable servers, {service.keep_usable} must stay"
+            )
+    return found
 
 
 def find(words: Sequence[str], services: Sequence[ServiceConfig]) -> Scope:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from healthd.config.schema import Config, Drift, RealServer, ServiceConfig
 from healthd.health import Phase, combine
@@ -17,7 +18,7 @@ from healthd.ipvs.base import Snapshot
 from healthd.model import DestKey, DestSpec, Service, ServiceKey
 from healthd.ops import AddService, DelService, Op, RowOp, SetService
 from healthd.plan import plan, plan_globals
-from healthd.policy import Context, ServerState, Wish, admin_of, adopted, combined, wanted_service
+from healthd.policy import Because, Context, ServerState, Wish, admin_of, adopted, combined, wanted_service
 
 NOTHING_WISHED: Mapping[tuple[ServiceKey, DestKey], Wish] = MappingProxyType({})
 
@@ -96,3 +97,22 @@ def _state(
     healths = [adopted(service.on_failure, real, wish, check, row, 0.0) for check in real.checks]
     asked = min((health.weight for health in healths if health.weight is not None), default=None)
     return ServerState(combine(health.phase for health in healths), asked, wish.admin, ordered=wish.weight)
+
+
+def known_from(document: Mapping[str, Any]) -> Known:
+    """What a status document tells of each service and server."""
+    services = document["services"]
+    servers = {(service["virtual"], real["address"]): real for service in services for real in service["reals"]}
+    edited = {where for where, real in servers.items() if Because.EDITED.value in real["reasons"]}
+    edited |= {(service["virtual"], "") for service in services if service["edited"]}
+    edited |= {(service["virtual"], row["address"]) for service in services for row in service["others"]}
+    return Known(
+        frozenset(service["virtual"] for service in services),
+        {where: _told(real) for where, real in servers.items()},
+        frozenset(edited),
+    )
+
+
+def _told(real: Mapping[str, Any]) -> ServerState:
+    refused = Because.REFUSED.value in real["reasons"]
+    return ServerState(Phase(real["phase"]), real["asked_weight"], refused=refused)

@@ -36,7 +36,7 @@ def _head(document: Document) -> Iterator[str]:
         yield f"{prober['probes']} probes, none made yet"
         return
     if prober["age"] > SILENT:
-        yield f"THE PROBER HAS SAID NOTHING FOR {_ago(prober['age'])}; this was its last second:"
+        yield f"THE PROBER HAS SAID NOTHING FOR {ago(prober['age'])}; this was its last second:"
     yield (
         f"{prober['probes']} probes, {prober['passed']} passed, {prober['failed']} failed, "
         f"{prober['inconclusive']} inconclusive in the last second; "
@@ -70,7 +70,7 @@ def _server(real: Document) -> tuple[str, ...]:
     return (
         name,
         _state(real),
-        _ago(real["for"]) if real["for"] is not None else "-",
+        ago(real["for"]) if real["for"] is not None else "-",
         _weight(real["weight"]),
         str(connections.get("active", "-")),
         str(connections.get("inactive", "-")),
@@ -104,7 +104,7 @@ def _last(checks: Sequence[Document]) -> str:
     return f"{kind} {last['outcome']} {detail} ({last['took_ms']:g} ms)"
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
     """A duration in its largest whole unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:

@@ -10,28 +10,32 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-from healthd.api import Actions, ControlSocket, ControlSocketUnusable
-from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible
+from healthd.api import ControlSocket, ControlSocketUnusable
+from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible, lock_file
 from healthd.commands import exits
 from healthd.config.problems import Problem
 from healthd.config.schema import Admin, Config, Settings
+from healthd.console import Console, Parts
 from healthd.daemon import Daemon, Options, log_problems
 from healthd.director import Director
+from healthd.history import History
 from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
 from healthd.hooks.monitor import Monitor
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
-from healthd.ipvs.namespace import namespace_identity
 from healthd.log import configure
 from healthd.missing import missing
+from healthd.operators import Operators
+from healthd.overrides import OPERATORS
 from healthd.privileges import DIRECTOR, LENT, PROBER, Capabilities, Capability, lower
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
 from healthd.prober.remote import RemoteProber
 from healthd.runner.process import start_runner
 from healthd.signals import Orders
+from healthd.state import StateStore, StateUnusable
 
 logger = logging.getLogger(__name__)
 children_logger = logging.getLogger("healthd.children")
@@ -93,28 +97,55 @@ async def _started(config: Config, options: Options, orders: Orders, stack: cont
 
 async def _start(config: Config, options: Options, orders: Orders, stack: contextlib.AsyncExitStack) -> Daemon:
     settings = config.settings
-    claims = None if options.table else Claims(_lock_file(settings, options.locks))
+    claims = None if options.table else Claims(lock_file(settings.table.netns, options.locks))
     if claims:
         stack.callback(claims.close)
         claims.take([service.key for service in config.services])
     table = options.table or KernelTable(settings.table.netns)
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
+    store = await _state(config.settings, options, stack)
     mail = MailHook()
     monitor = Monitor()
-    announcer = Announcer([LogHook(), FallbackCommands(), monitor, mail])
+    history = History()
+    announcer = Announcer([LogHook(), history, FallbackCommands(), monitor, mail])
     announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
     director = Director(table, announcer.event, time.monotonic, time.time, monitor.observed)
     prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
-    daemon = Daemon(config, options, orders, claims, table, announcer, director, prober)
+    operators = Operators(partial(director.wish, OPERATORS), announcer.event, time.time)
+    await operators.begin(store)
+    await history.begin(store, settings.state.keep)
+    daemon = Daemon(config, options, orders, claims, table, announcer, director, operators)
     mail.attach(lambda: daemon.stage, lambda: missing(director))
     monitor.attach(lambda ref: director.roster.admin(ref) is Admin.MAINTENANCE)
-    control = ControlSocket(settings.control.socket, settings.control.group, Actions(daemon.status, daemon.reload))
+    parts = Parts(director, table, prober, operators, history, announcer, orders.log)
+    console = Console(parts, daemon.reload, daemon.read)
+    control = ControlSocket(settings.control.socket, settings.control.group, console)
     stack.push_async_callback(control.close)
     await control.start()
     return daemon
+
+
+async def _state(settings: Settings, options: Options, stack: contextlib.AsyncExitStack) -> StateStore | None:
+    """The state store; None where it cannot be had, which the log tells: traffic matters more.
+
+    A table that is ours alone ends with us, so there is nothing to remember unless the configuration says where.
+    """
+    usual = None if options.table else options.state
+    path = settings.state.file or usual
+    if path is None:
+        return None
+    try:
+        store = await StateStore.open(path)
+    except StateUnusable as error:
+        logger.error("%s; overrides and the history of events will not live through a restart", error)
+        return None
+    stack.push_async_callback(store.close)
+    if store.put_aside:
+        logger.error("the state in %s was damaged and is now %s; healthd begins a new one", path, store.put_aside)
+    return store
 
 
 async def _prober(director: Director, settings: Settings, in_process: bool, stack: contextlib.AsyncExitStack) -> Prober:
@@ -127,9 +158,3 @@ async def _prober(director: Director, settings: Settings, in_process: bool, stac
     local = LocalProber(director, runner=runner, in_flight=settings.prober.in_flight)
     stack.push_async_callback(local.close)
     return local
-
-
-def _lock_file(settings: Settings, folder: Path) -> Path:
-    """The lock file of one table: tables are told apart by the network namespace they live in."""
-    _, inode = namespace_identity(settings.table.netns or "/proc/self/ns/net")
-    return folder / f"table-{inode}.lock"

@@ -9,7 +9,7 @@ within one `version`; new ones may be added.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ from healthd.drift import NOTHING_HELD, Holds
 from healthd.health import Thresholds
 from healthd.ipvs.base import ServiceCounters
 from healthd.ledger import Ledger
+from healthd.log.entry import rfc3339
 from healthd.model import Connections, DestKey, DestSpec, ServiceKey
+from healthd.overrides import Override, covering
 from healthd.policy import Because, ServerState, Wish, reasons
 from healthd.prober.base import Observation, Probe, Summary
 from healthd.roster import Roster
@@ -41,6 +43,7 @@ class Scene:
     latest: Mapping[int, Observation]
     counters: Mapping[ServiceKey, ServiceCounters]
     refused: Mapping[tuple[ServiceKey, DestKey | None], str]
+    overrides: Sequence[Override] = ()
 
 
 def refused_rows(ledger: Ledger) -> dict[tuple[ServiceKey, DestKey | None], str]:
@@ -133,10 +136,12 @@ def describe_server(
         "for": round(scene.now - scene.roster.since(ref), 3) if watches else None,
         "admin": state.admin.value,
         "wishes": [_wish(source, wish) for source, wish in sorted(scene.roster.wishes_for(ref).items())],
+        "overrides": [describe_override(one) for one in covering(scene.overrides, service, real)],
         "reasons": sorted(reason.value for reason in _reasons(scene, ref)),
         "refused": scene.refused.get(ref),
         "configured_weight": real.spec.weight,
         "asked_weight": state.asked,
+        "ordered_weight": state.ordered,
         **_row(scene.ledger.row(*ref)),
         "checks": [describe_watch(scene, watch, probes) for watch in watches],
         "connections": _connections(counters.dests.get(real.key)) if counters else None,
@@ -153,6 +158,7 @@ def describe_watch(scene: Scene, watch: int, probes: Mapping[int, Probe]) -> dic
         "kind": probe.check.kind,
         "target": str(probe.target),
         "interval": probe.cadence.interval,
+        "fast": probe.cadence.fast,
         "timeout": probe.cadence.timeout,
         "phase": health.phase.value,
         "streak": health.streak,
@@ -160,6 +166,20 @@ def describe_watch(scene: Scene, watch: int, probes: Mapping[int, Probe]) -> dic
         "rise": limits.rise,
         "fall": limits.fall,
         "last": _verdict(seen, scene.now) if seen else None,
+    }
+
+
+def describe_override(override: Override) -> dict[str, Any]:
+    """An override; times are RFC 3339, until is null where it has no end."""
+    return {
+        "service": override.scope.service,
+        "server": override.scope.server,
+        "kind": override.kind.value,
+        "weight": override.weight,
+        "who": override.who,
+        "why": override.why,
+        "since": rfc3339(override.since),
+        "until": None if override.until is None else rfc3339(override.until),
     }
 
 

@@ -15,12 +15,10 @@ from healthd.commands.arguments import add_config, add_socket, reading
 from healthd.commands.loading import load_or_tell
 from healthd.config.schema import Config
 from healthd.control import ControlError, ask
-from healthd.health import Phase
 from healthd.ipvs.base import IpvsTable, Snapshot, TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ops import describe
-from healthd.policy import Because, ServerState
-from healthd.preview import Known, Preview, departing, preview
+from healthd.preview import Known, Preview, departing, known_from, preview
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -68,25 +66,6 @@ def _known(socket: Path) -> Known:
     except ControlError as error:
         print(f"healthd: {error}; servers are judged by their rows, as at a start", file=sys.stderr)
         return Known()
-
-
-def known_from(document: dict[str, Any]) -> Known:
-    """What a status document tells of each service and server."""
-    services = document["services"]
-    servers = {(service["virtual"], real["address"]): real for service in services for real in service["reals"]}
-    edited = {where for where, real in servers.items() if Because.EDITED.value in real["reasons"]}
-    edited |= {(service["virtual"], "") for service in services if service["edited"]}
-    edited |= {(service["virtual"], row["address"]) for service in services for row in service["others"]}
-    return Known(
-        frozenset(service["virtual"] for service in services),
-        {where: _state(real) for where, real in servers.items()},
-        frozenset(edited),
-    )
-
-
-def _state(real: dict[str, Any]) -> ServerState:
-    refused = Because.REFUSED.value in real["reasons"]
-    return ServerState(Phase(real["phase"]), real["asked_weight"], refused=refused)
 
 
 def as_text(shown: Preview) -> str:

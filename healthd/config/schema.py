@@ -143,6 +143,7 @@ class ServiceConfig:
     fallback_command: a line for /bin/sh, run with start or stop when the last usable server goes or the first comes.
     monitor_file: where a line for every probe goes. title, comment: for people, as in mail. maintenance: folder in
     which a file with a server's name takes that server out, None for none. mail: complete, the daemon's is in it.
+    keep_usable: fewest usable servers that an operator may leave it with unless they insist.
     """
 
     name: str
@@ -160,6 +161,7 @@ class ServiceConfig:
     comment: str = ""
     maintenance: Path | None = None
     mail: MailSettings = MailSettings()
+    keep_usable: int = 1
     place: Place = Place()
 
 
@@ -226,6 +228,14 @@ class ControlSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSettings:
+    """What must live through a restart. file: None for the usual place. keep: seconds that events are kept."""
+
+    file: Path | None = None
+    keep: float = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadSettings:
     """watch: read the configuration again when a file of it changes. callback: program to run after such a change."""
 
@@ -243,6 +253,7 @@ class Settings:
     runner: RunnerSettings = RunnerSettings()
     control: ControlSettings = ControlSettings()
     log: LogSettings = LogSettings()
+    state: StateSettings = StateSettings()
     reload: ReloadSettings = ReloadSettings()
     hooks: tuple[ExecHook, ...] = ()
 

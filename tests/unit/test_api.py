@@ -15,24 +15,30 @@ from pathlib import Path
 
 import pytest
 
-from healthd import api
-from healthd.api import Actions, ControlSocket, ControlSocketUnusable, Peer, Readers
+from healthd.api import ControlSocket, ControlSocketUnusable, paths, server
+from healthd.api.peers import Peer, Readers
 from healthd.control import ControlError, ask
 
 BOUND = 20.0
 
 
-async def status(counters: bool) -> dict[str, object]:
-    return {"counters": counters, "text": "caf\u00e9 \x1b[31m"}
+class Answers:
+    """What the socket asks; a test says what of it is otherwise."""
 
+    def __init__(self, **others) -> None:
+        for name, answer in others.items():
+            setattr(self, name, answer)
 
-async def reload() -> dict[str, object]:
-    raise RuntimeError("a bug in a reload")
+    async def status(self, counters: bool) -> dict[str, object]:
+        return {"counters": counters, "text": "caf\u00e9 \x1b[31m"}
+
+    async def reload(self, *, dry: bool) -> dict[str, object]:
+        raise RuntimeError("a bug in a reload")
 
 
 @asynccontextmanager
 async def serving(path: Path, group: str | None = None, **actions) -> AsyncIterator[ControlSocket]:
-    control = ControlSocket(path, group, Actions(actions.get("status", status), actions.get("reload", reload)))
+    control = ControlSocket(path, group, Answers(**actions))
     try:
         await control.start()
         yield control
@@ -94,7 +100,7 @@ async def test_nobody_gets_in_between_bind_and_chmod(tmp_path):
     watcher.start()
     try:
         for _ in range(200):
-            api._bound(tmp_path / "s", None).close()
+            paths.bound(tmp_path / "s", None, 1).close()
     finally:
         over.set()
         watcher.join()
@@ -212,7 +218,7 @@ async def test_numbers_that_json_has_no_word_for_are_never_sent(tmp_path):
 async def test_clients_beyond_the_limit_are_hung_up_on(tmp_path):
     """Those that are there keep their place; when one leaves, the next is served."""
     async with serving(tmp_path / "s"):
-        slow = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(api.MOST_CLIENTS)]
+        slow = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(server.MOST_CLIENTS)]
         for _, writer in slow:
             writer.write(b"GET /v1/sta")
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))

@@ -65,7 +65,7 @@ def test_the_next_try_of_a_refused_service_comes_before_those_of_its_rows():
 
 def test_an_acknowledged_operation_is_refused_no_more():
     ledger = refusing(believing({WWW: listed()}), ADD_A)
-    ledger.believe([ADD_A])
+    ledger.believe([ADD_A], 5.0)
     assert not ledger.refused()
     assert ledger.row(WWW, A) == row(1)
 
