@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from healthd import __version__
 from healthd.events import Event, Kind
+from healthd.hooks.words import sentence
 
 VERSION = f"Linux Director v1.186-ha+healthd-{__version__}"
 """The version whose lines these are, and our own; without a blank, as those who look for it expect."""
@@ -33,7 +34,7 @@ _OURS_TOO = frozenset(
 
 def lines(event: Event, *, stopping: bool = False) -> tuple[str, ...]:
     """What the log says of an event, one line or several. stopping: the daemon has been told to stop."""
-    own = event.message or event.kind.value
+    own = sentence(event)
     stock = _stock(event, "stop" if stopping else "start")
     if not stock:
         return (own,)
