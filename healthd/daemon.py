@@ -335,6 +335,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "prober": (old.prober, new.prober),
         "runner": (old.runner, new.runner),
         "control": (old.control, new.control),
+        "state": (old.state, new.state),
     }
     return [name for name, (before, after) in parts.items() if before != after]
 

@@ -47,6 +47,7 @@ def read_service(
         title=table.title,
         comment=table.comment,
         maintenance=_maintenance(table, defaults.maintenance),
+        keep_usable=table.keep_usable,
         mail=shared.one(read_mail(table.mail, defaults.mail, report)),
         place=at.source.place(at.path),
     )

@@ -40,6 +40,7 @@ from healthd.config.schema import (
     ReloadSettings,
     RunnerSettings,
     Settings,
+    StateSettings,
     TableSettings,
 )
 from healthd.config.tables import Given, MailTable, nested
@@ -177,6 +178,17 @@ class LogTable:
 
 
 @dataclass(frozen=True, slots=True)
+class StateTable:
+    """What must live through a restart: what operators asked for, and what happened."""
+
+    layer: Layer
+    file: str | None = key(
+        path, "file of the state store; default: /var/lib/healthd/state.db, none for a table in memory"
+    )
+    keep: float = key(duration(60, 3650 * 86400.0), "time that events are kept", 90 * 86400.0, shown='"90d"')
+
+
+@dataclass(frozen=True, slots=True)
 class MaintenanceTable:
     """Files that take real servers out while they are there."""
 
@@ -224,6 +236,7 @@ SINGLE: Mapping[str, type[Any]] = {
     "runner": RunnerTable,
     "control": ControlTable,
     "log": LogTable,
+    "state": StateTable,
     "mail": MailTable,
     "maintenance": MaintenanceTable,
     "reload": ReloadTable,
@@ -243,7 +256,7 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> tuple[Se
 
 def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook, ...]) -> Settings:
     table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
-    callback = one["reload"].callback
+    callback, state = one["reload"].callback, one["state"]
     return Settings(
         on_stop=one["daemon"].on_stop,
         table=TableSettings(table.netns, table.timeouts, sync, table.drift, table.resync),
@@ -251,6 +264,7 @@ def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple
         runner=RunnerSettings(runner.user, runner.parallel),
         control=ControlSettings(File(control.socket), control.group),
         log=LogSettings(log.to, log.format, log.level, log.facility, log.style),
+        state=StateSettings(File(state.file) if state.file else None, state.keep),
         reload=ReloadSettings(one["reload"].watch, File(callback) if callback else None),
         hooks=hooks,
     )

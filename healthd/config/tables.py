@@ -269,6 +269,9 @@ class ServiceTable:
         Admin.ENABLED,
         shown='"enabled"',
     )
+    keep_usable: int = key(
+        whole(0, 65535), "fewest usable servers that an operator may leave it with, unless they insist", 1, shown="1"
+    )
     on_stop: OnStop | None = key(
         members(OnStop), "what becomes of the service when the daemon stops; default: `on_stop` of [daemon]"
     )
