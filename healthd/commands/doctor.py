@@ -12,7 +12,7 @@ from pathlib import Path
 from healthd.commands import exits
 from healthd.commands.arguments import add_config, add_socket, reading
 from healthd.config.load import load
-from healthd.daemon import LOCKS
+from healthd.daemon import LOCKS, STATE
 from healthd.doctor.findings import Level
 from healthd.doctor.gather import gather
 from healthd.doctor.judgement import judge, worst
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Exits 0 if there is nothing worse than hints, 1 for warnings, 2 for errors."""
     loaded = load(arguments.config, reading=reading(arguments))
     locks = Path(os.environ.get("HEALTHD_LOCKS", LOCKS))
-    findings = judge(asyncio.run(gather(loaded, arguments.socket, locks)))
+    findings = judge(asyncio.run(gather(loaded, arguments.socket, locks, STATE)))
     if arguments.json:
         print(json.dumps(as_document(findings), indent=2))
         return CODES[worst(findings)]

@@ -36,8 +36,11 @@ class _Inside:
     programs: tuple[Program, ...]
 
 
-async def gather(loaded: Loaded, socket: Path, locks: Path) -> Facts:
-    """Everything there is to see. loaded: the configuration. socket: the daemon's. locks: its folder of lock files."""
+async def gather(loaded: Loaded, socket: Path, locks: Path, state: Path) -> Facts:
+    """Everything there is to see.
+
+    loaded: the configuration. socket: the daemon's. locks, state: its usual folders of lock files and of state.
+    """
     config = loaded.config or Config()
     netns = config.settings.table.netns
     facts = Facts(config, loaded.problems, version=__version__, us=_us())
@@ -55,7 +58,7 @@ async def gather(loaded: Loaded, socket: Path, locks: Path) -> Facts:
         daemon=daemon,
         rights=_rights(pid, facts.us),
         open_files=() if pid is None else machine.open_files(pid),
-        rooms=tuple(_rooms(config)),
+        rooms=tuple(_rooms(config, state)),
         clock=machine.clock(socket, pid),
     )
 
@@ -145,11 +148,14 @@ def _rights(pid: int | None, us: Rights) -> tuple[Rights, ...]:
 # --- disks ------------------------------------------------------------------------------------------------------
 
 
-def _rooms(config: Config) -> Iterator[Room]:
-    """Each folder that something is written to, once."""
+def _rooms(config: Config, state: Path) -> Iterator[Room]:
+    """Each folder that something is written to, once. That of the state is made when the daemon starts."""
     written: dict[Path, str] = {}
     if "/" in config.settings.log.to:
         written[Path(config.settings.log.to).parent] = "the log"
+    kept = config.settings.state.file.parent if config.settings.state.file else state
+    if kept.is_dir():
+        written.setdefault(kept, "what must live through a restart")
     for service in config.services:
         if service.monitor_file:
             written.setdefault(service.monitor_file.parent, f"the monitor file of {service.name}")
@@ -170,4 +176,5 @@ def _room(what: str, folder: Path) -> Room:
         found.f_bavail * found.f_frsize,
         found.f_bavail / found.f_blocks if found.f_blocks else 1.0,
         found.f_favail / found.f_files if found.f_files else 1.0,
+        read_only=bool(found.f_flag & os.ST_RDONLY),
     )
