@@ -31,6 +31,7 @@ from healthd.narrate import effects
 from healthd.plan import plan, plan_globals
 from healthd.policy import Context, ServerState, Wish, adopted, wanted_service
 from healthd.prober.base import Observation, Prober, Summary
+from healthd.prober.totals import add
 from healthd.roster import Roster
 from healthd.stopping import stopped
 from healthd.teller import Teller
@@ -70,6 +71,8 @@ class Director:
         self._teller = Teller(emit, wall, self.roster, self.ledger)
         self.wanted: dict[ServiceKey, Service | None] = {}
         self.summary: Summary | None = None
+        self.probed = Summary(0.0)
+        """All summaries added up."""
         self.table_error: str | None = None
         self.first_round = asyncio.Event()
         """Every server has been asked, and what came of it is in the table if that is there."""
@@ -133,6 +136,7 @@ class Director:
     def summarised(self, summary: Summary) -> None:
         """Take the prober's totals."""
         self.summary = summary
+        self.probed = add(self.probed, summary)
         if summary.at > self._assigned_at and summary.unasked == 0 and not self._all_asked:
             self._all_asked = True
             self._wake.set()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator
 
-from healthd.events import Event
+from healthd.events import Event, Kind
 from healthd.hooks import HookStats
 from healthd.hooks.words import values
 from healthd.state import Kept, StateStore, StateUnusable, Wanted
@@ -34,11 +34,16 @@ class FellBehind(Exception):
 
 
 class History:
-    """The history of one daemon. `begin` it once the store is known; until then events wait."""
+    """The history of one daemon. `begin` it once the store is known; until then events wait.
+
+    counts, newest: how many events of each kind this daemon has seen, and the last of them.
+    """
 
     name = "history"
 
     def __init__(self) -> None:
+        self.counts: Counter[Kind] = Counter()
+        self.newest: dict[Kind, Kept] = {}
         self._store: StateStore | None = None
         self._last = 0
         self._ring: deque[Kept] = deque(maxlen=REMEMBERED)
@@ -67,6 +72,8 @@ class History:
         """Take an event."""
         self._last += 1
         kept = Kept(self._last, event.at, values(event))
+        self.counts[event.kind] += 1
+        self.newest[event.kind] = kept
         self._ring.append(kept)
         if self._store is not None:
             self._keep_for_later(kept)

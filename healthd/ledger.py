@@ -39,13 +39,17 @@ class Written:
 
 @dataclass(slots=True)
 class Ledger:
-    """The believed table (services of ours only). reads: snapshots taken over. writes: operations acknowledged."""
+    """The believed table (services of ours only). reads: snapshots taken over. writes: operations acknowledged.
+
+    rejections: operations that the table did not take, each time it was asked to.
+    """
 
     actual: Mapping[ServiceKey, Service] = field(default_factory=dict)
     holds: dict[ServiceKey, drift.Holds] = field(default_factory=dict)
     refusals: dict[RowOp, Refusal] = field(default_factory=dict)
     reads: int = 0
     writes: int = 0
+    rejections: int = 0
     _written: dict[tuple[ServiceKey, DestKey], float] = field(default_factory=dict)
 
     def rows(self, service: ServiceKey) -> Mapping[DestKey, DestSpec]:
@@ -107,6 +111,7 @@ class Ledger:
     def note_refused(self, errors: Iterable[RowRefused], now: float) -> None:
         """Note refused operations and when to try them again."""
         for error in errors:
+            self.rejections += 1
             op: RowOp = error.op  # type: ignore[assignment]  # only row operations are ever planned
             tries = self.refusals[op].tries + 1 if op in self.refusals else 1
             self.refusals[op] = Refusal(error, tries, now + min(FIRST_RETRY * 2 ** (tries - 1), LAST_RETRY))

@@ -63,11 +63,17 @@ class Observation:
     healths: tuple[tuple[int, Health], ...]
 
 
+LATENESS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds by which probes that started late are counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What the prober did since its last summary (one a second), passes included. Lateness in seconds.
 
-    unasked: probes that have no verdict of any kind yet.
+    unasked: probes that have no verdict of any kind yet. late: how many probes started at most so late, one number for
+    each of LATENESS_BOUNDS beyond the one before it, and one for those later still; empty for none at all.
+    lateness_sum: of all of these together.
     """
 
     at: float
@@ -80,6 +86,8 @@ class Summary:
     lateness_p99: float = 0.0
     stalls: int = 0
     unasked: int = 0
+    late: tuple[int, ...] = ()
+    lateness_sum: float = 0.0
 
 
 class Sink(Protocol):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import pairwise
+
 from healthd.check import Outcome
-from healthd.prober.base import Summary
+from healthd.prober.base import LATENESS_BOUNDS, Summary
 
 EVERY = 1.0
 """Seconds between two summaries."""
@@ -46,9 +49,17 @@ class Tally:
             _quantile(late, 0.99),
             self.stalls,
             unasked,
+            _late(late),
+            sum(seconds for seconds in late if seconds > 0),
         )
         self._reset(now)
         return summary
+
+
+def _late(ordered: list[float]) -> tuple[int, ...]:
+    """As `Summary.late`; counted once a second in what is sorted already, so that it costs a probe nothing."""
+    within = [0, *(bisect_right(ordered, bound) for bound in LATENESS_BOUNDS), len(ordered)]
+    return tuple(there - before for before, there in pairwise(within)) if ordered else ()
 
 
 def _quantile(ordered: list[float], part: float) -> float:

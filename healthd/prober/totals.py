@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import fields, replace
+from itertools import zip_longest
 
 from healthd.prober.base import Summary
 
@@ -13,12 +14,16 @@ _THE_WORSE = {"lateness_p50", "lateness_p99"}
 
 def add(one: Summary, later: Summary) -> Summary:
     """Both together: counts are added, of lateness the worse is kept, the others are the later's."""
-    changed: dict[str, float] = {}
+    changed: dict[str, float | tuple[int, ...]] = {"late": _sums(one.late, later.late)}
     for field in fields(Summary):
         mine, its = getattr(one, field.name), getattr(later, field.name)
-        if field.name not in _OF_THE_LATER:
+        if field.name not in _OF_THE_LATER | changed.keys():
             changed[field.name] = max(mine, its) if field.name in _THE_WORSE else mine + its
     return replace(later, **changed)  # type: ignore[arg-type]
+
+
+def _sums(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(mine + its for mine, its in zip_longest(one, other, fillvalue=0))
 
 
 class Totals:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from enum import Enum
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from healthd.check import Outcome, Reason, Verdict
 from healthd.health import Health, Phase
 from healthd.model import MAX_WEIGHT
-from healthd.prober.base import Observation, Summary
+from healthd.prober.base import LATENESS_BOUNDS, Observation, Summary
 
 FRAGMENT = 60_000
 MAX_MESSAGE = 8 << 20
@@ -169,8 +169,17 @@ def _summary(values: Sequence[Any]) -> Summary:
     shape = fields(Summary)
     if len(values) != len(shape):
         raise Malformed("no summary")
-    checked = (_whole(v, MAX_ID) if f.type == "int" else _number(v) for f, v in zip(shape, values, strict=True))
-    return Summary(*checked)  # type: ignore[arg-type]
+    return Summary(*(_FIELDS[f.type](v) for f, v in zip(shape, values, strict=True)))
+
+
+def _count(value: Any) -> int:
+    return _whole(value, MAX_ID)
+
+
+def _late(value: Any) -> tuple[int, ...]:
+    if type(value) is not list or len(value) not in (0, len(LATENESS_BOUNDS) + 1):
+        raise Malformed("no counts as expected")
+    return tuple(map(_count, value))
 
 
 def _whole(value: Any, most: int) -> int:
@@ -183,6 +192,9 @@ def _number(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < 1e12:
         raise Malformed("no number as expected")
     return float(value)
+
+
+_FIELDS: Mapping[object, Callable[[Any], Any]] = {"int": _count, "float": _number, "tuple[int, ...]": _late}
 
 
 def _weight(value: Any) -> int | None:

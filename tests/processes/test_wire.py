@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from healthd.check import Outcome, Reason, Target, Verdict
 from healthd.health import Health, Phase, Thresholds
 from healthd.prober import orders, wire
-from healthd.prober.base import Cadence, Observation, Probe, Summary, Watch
+from healthd.prober.base import LATENESS_BOUNDS, Cadence, Observation, Probe, Summary, Watch
 from tests.processes.sample_checks import SaysCheck
 
 ids = st.integers(0, wire.MAX_ID)
@@ -26,7 +26,10 @@ observations = st.builds(
     Observation, ids, verdicts, times, times, st.lists(st.tuples(ids, healths), max_size=3).map(tuple)
 )
 summaries = st.builds(
-    Summary, times, ids, ids, ids, ids, ids, st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 100)
+    Summary,
+    *(times, ids, ids, ids, ids, ids, st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 100), ids),
+    st.just(()) | st.tuples(*[ids] * (len(LATENESS_BOUNDS) + 1)),
+    times,
 )
 batches = st.lists(observations, max_size=3).map(tuple)
 messages = st.one_of(
@@ -112,6 +115,8 @@ def test_the_observation_that_is_forged_below_is_fine_without_the_forgery() -> N
         b"[" * 100_000,
         b'["observed",[' + b"9" * 10_000 + b"]]",
         b'["summarised",[1]]',
+        b'["summarised",[1,0,0,0,0,0,0,0,0,0,[1,2],0]]',
+        b'["summarised",[1,0,0,0,0,0,0,0,0,0,[-1,0,0,0,0,0,0,0,0,0,0,0],0]]',
         b'["latest",1,1,[]]',
         b'["ready","NET_RAW"]',
         b"\x80\x04N.",
