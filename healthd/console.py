@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from healthd import __version__
 from healthd.api import Document, NotFound, Order, Refused
@@ -95,13 +95,14 @@ class Console:
         """What operators have asked for."""
         return self._overrides()
 
-    async def events(self, wanted: Wanted) -> Document:
+    async def events(self, names: Sequence[str], wanted: Wanted) -> Document:
         """What happened."""
-        return {"events": [{"id": kept.id, **kept.event} for kept in await self._past(wanted)]}
+        past = await self._past(self._about(names, wanted))
+        return {"events": [{"id": kept.id, **kept.event} for kept in past]}
 
-    def follow(self, wanted: Wanted) -> AsyncGenerator[Kept]:
+    def follow(self, names: Sequence[str], wanted: Wanted) -> AsyncGenerator[Kept]:
         """What happened, and then what happens."""
-        return self._parts.history.follow(wanted)
+        return self._parts.history.follow(self._about(names, wanted))
 
     async def config(self) -> Document:
         """The configuration in force, without secrets."""
@@ -120,13 +121,13 @@ class Console:
         await self._director.settled()
         return {"override": describe_override(override), "unsaved": self._parts.operators.unsaved}
 
-    async def withdraw(self, names: Sequence[str], kind: OverrideKind | None, who: str) -> Document:
+    async def withdraw(self, names: Sequence[str], kinds: Collection[OverrideKind], who: str) -> Document:
         """End what was asked for exactly these names."""
         scope = self._find_asked(names)
         there = self._parts.operators.overrides
-        gone = [one for one in there if one.scope == scope and kind in (None, one.kind)]
+        gone = [one for one in there if one.scope == scope and one.kind in kinds]
         if not gone:
-            raise NotFound(self._nothing_to_end(scope, kind))
+            raise NotFound(self._nothing_to_end(scope, kinds))
         await self._parts.operators.withdraw(gone, who)
         await self._director.settled()
         return {"ended": [describe_override(one) for one in gone], "unsaved": self._parts.operators.unsaved}
@@ -191,6 +192,12 @@ class Console:
         now, overrides = time.monotonic(), self._parts.operators.overrides
         return Scene(director.roster, director.ledger, states, now, latest, read, refused, overrides), table_error
 
+    def _about(self, names: Sequence[str], wanted: Wanted) -> Wanted:
+        if not names:
+            return wanted
+        scope = self._find(names)
+        return replace(wanted, service=scope.service, real=scope.server)
+
     async def _past(self, wanted: Wanted) -> list[Kept]:
         try:
             return await self._parts.history.find(wanted)
@@ -228,13 +235,13 @@ class Console:
         if found:
             raise Refused(f"that would leave {'; '.join(found)} (--force does it all the same)")
 
-    def _nothing_to_end(self, scope: Scope, kind: OverrideKind | None) -> str:
+    def _nothing_to_end(self, scope: Scope, kinds: Collection[OverrideKind]) -> str:
         """There is nothing of exactly this scope; what there is for the same servers is named."""
-        asked = f"no {kind.value if kind else 'override'} of {scope}"
+        asked = f"no {' or '.join(kind.value for kind in kinds)} of {scope}"
         refs = {(service.key, real.key) for service, real in self._covered(scope)}
         others = [
             str(one)
             for one in self._parts.operators.overrides
             if refs & {(service.key, real.key) for service, real in self._covered(one.scope)}
         ]
-        return f"there is {asked}" + (f"; there is: {', '.join(others)}" if others else "")
+        return f"there is {asked}" + (f", but there is {', '.join(others)}" if others else "")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from healthd.config.schema import Admin, RealServer, ServiceConfig
+from healthd.log.entry import rfc3339
 from healthd.overrides import OPERATORS, Override, OverrideKind, covering
 from healthd.policy import Because, full_weight, reasons
 from healthd.prober.base import Probe
@@ -22,7 +23,7 @@ UNDO = {
     OverrideKind.DRAIN: "healthd undrain",
     OverrideKind.REMOVE: "healthd undrain",
     OverrideKind.MAINTENANCE: "healthd maintenance off",
-    OverrideKind.WEIGHT: "healthd weight --configured",
+    OverrideKind.WEIGHT: "healthd weight configured",
 }
 """The command that ends an override; the names follow."""
 
@@ -122,10 +123,7 @@ def _way_back(scene: Scene, service: ServiceConfig, real: RealServer, told: Docu
     for check in told["checks"]:
         if check["phase"] != "up":
             yield _passes(check)
-    for override in covering(scene.overrides, service, real):
-        names = " ".join(filter(None, (override.scope.service, override.scope.server)))
-        ends = "" if override.until is None else ", or its end"
-        yield f"`{UNDO[override.kind]} {names}`{ends}"
+    yield from dict.fromkeys(map(_undoing, covering(scene.overrides, service, real)))
     for source, wish in sorted(scene.roster.wishes_for((service.key, real.key)).items()):
         if source != OPERATORS:
             yield f"an end of this: {source}: {wish.why}"
@@ -134,6 +132,13 @@ def _way_back(scene: Scene, service: ServiceConfig, real: RealServer, told: Docu
             yield f"`admin` changed at {what}, and a reload"
     if told["refused"]:
         yield "the table must take its row; it is tried again by itself, and at once by `healthd resync`"
+
+
+def _undoing(override: Override) -> str:
+    """The command that ends an override."""
+    names = " ".join(filter(None, (override.scope.service, override.scope.server)))
+    until = "" if override.until is None else f", or {rfc3339(override.until)}"
+    return f"`{UNDO[override.kind]} {names}`{until}"
 
 
 def _passes(check: Document) -> str:

@@ -43,6 +43,14 @@ ADMIN: Mapping[OverrideKind, Admin] = {
 }
 
 
+WORDS: Mapping[OverrideKind, str] = {
+    OverrideKind.DRAIN: "a drain",
+    OverrideKind.MAINTENANCE: "maintenance",
+    OverrideKind.REMOVE: "removal",
+    OverrideKind.WEIGHT: "weight",
+}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """Whom something is about.
@@ -97,9 +105,8 @@ class Override:
         return (self.scope, self.kind) == (other.scope, other.kind)
 
     def __str__(self) -> str:
-        """Text for people: drain of 10.0.0.11 in every service."""
-        what = f"weight {self.weight} for" if self.kind is OverrideKind.WEIGHT else f"{self.kind.value} of"
-        return f"{what} {self.scope}"
+        """Text for people: a drain for 10.0.0.11 in every service."""
+        return f"{WORDS[self.kind]} {'' if self.weight is None else f'{self.weight} '}for {self.scope}"
 
 
 class UnknownName(LookupError):
@@ -127,13 +134,15 @@ def wishes(overrides: Iterable[Override], services: Iterable[ServiceConfig]) -> 
 def told_set(override: Override, at: float) -> Event:
     """The event of an override that is in force now. at: seconds since the epoch."""
     until = "" if override.until is None else f", until {rfc3339(override.until)}"
-    return _event(Kind.OVERRIDE_SET, override, f"{override.wish.why} asks for {override}{until}", at)
+    why = f": {override.why}" if override.why else ""
+    return _event(Kind.OVERRIDE_SET, override, f"{override.who} asks for {override}{until}{why}", at)
 
 
 def told_ended(override: Override, who: str, at: float) -> Event:
     """The event of one that is no longer. who: ended it; empty if its time was over."""
     how = f"{who} ends" if who else "the time is over for"
-    return _event(Kind.OVERRIDE_ENDED, override, f"{how} the {override}, which {override.wish.why} had asked for", at)
+    why = f": {override.why}" if override.why else ""
+    return _event(Kind.OVERRIDE_ENDED, override, f"{how} {override}, which {override.who} had asked for{why}", at)
 
 
 def _event(kind: Kind, override: Override, message: str, at: float) -> Event:

@@ -49,7 +49,7 @@ def _service(service: Document) -> Iterator[str]:
     marks += ["EDITED BY SOMEBODY ELSE"] if service["edited"] else []
     names = dict.fromkeys((service["name"], service["virtual"]))  # one of an ldirectord.cf is called by its address
     yield "  ".join([*names, service["scheduler"], *marks])
-    rows = [_server(real) for real in service["reals"]]
+    rows = [server_row(real) for real in service["reals"]]
     fallback = service["fallback"]
     if fallback:
         rows.append(_other(fallback, "fallback", "in use" if fallback["active"] else "not needed"))
@@ -64,7 +64,8 @@ def _other(row: Document, what: str, state: str) -> tuple[str, ...]:
     return (f"{row['address']} ({what})", state, "", _weight(row["weight"]), "", "", "")
 
 
-def _server(real: Document) -> tuple[str, ...]:
+def server_row(real: Document) -> tuple[str, ...]:
+    """A server as cells under HEAD."""
     name = f"{real['address']} ({real['name']})" if real["name"] else real["address"]
     connections = real["connections"] or {}
     return (

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from healthd.hooks.base import NotKept, Shelved
 from healthd.overrides import Override, OverrideKind, Scope
 
-VERSION = 1
+VERSION = 2
 SCHEMA = (
     """CREATE TABLE override (
         service TEXT NOT NULL, server TEXT NOT NULL, kind TEXT NOT NULL, weight INTEGER,
@@ -33,13 +35,20 @@ SCHEMA = (
     "CREATE INDEX event_at ON event (at)",
     "CREATE INDEX event_service ON event (service, real)",
 )
+SHELF = (
+    """CREATE TABLE shelf (
+        hook TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, told TEXT NOT NULL, event TEXT NOT NULL,
+        PRIMARY KEY (hook, number)) STRICT, WITHOUT ROWID""",
+)
+STEPS = (SCHEMA, SHELF)
+"""What makes each version of the one before."""
 
 COLUMNS = "service, server, kind, weight, who, why, since, until"
 
 T = TypeVar("T")
 
 
-class StateUnusable(Exception):
+class StateUnusable(NotKept):
     """The state cannot be read or written. One sentence for people, with its path."""
 
 
@@ -54,7 +63,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events to give. service, real: empty for any. after: an id. since: seconds. most: the newest so many."""
+    """Which events to give. after: an id. since: seconds. most: the newest so many.
+
+    service: its name. real: ADDRESS:PORT, or ADDRESS for all ports. Both are empty for any.
+    """
 
     service: str = ""
     real: str = ""
@@ -64,10 +76,15 @@ class Wanted:
 
     def includes(self, kept: Kept) -> bool:
         """Whether an event is one of them."""
-        about = kept.event
+        service, real = kept.event["service"], kept.event["real"]
         if kept.id <= self.after or kept.at < self.since:
             return False
-        return self.service in ("", about["service"]) and self.real in ("", about["real"])
+        return self.service in ("", service) and (not self.real or real == self.real or real.startswith(self.ports))
+
+    @property
+    def ports(self) -> str:
+        """What a server of this host begins with."""
+        return f"[{self.real}]:" if ":" in self.real else f"{self.real}:"
 
 
 class StateStore:
@@ -144,10 +161,12 @@ class StateStore:
         """The newest of those wanted, oldest first."""
         query = (
             "SELECT id, at, event FROM event"
-            " WHERE id > ? AND at >= ? AND (? = '' OR service = ?) AND (? = '' OR real = ?)"
+            " WHERE id > ? AND at >= ? AND (? = '' OR service = ?)"
+            " AND (? = '' OR real = ? OR substr(real, 1, length(?)) = ?)"
             " ORDER BY id DESC LIMIT ?"
         )
-        values = (wanted.after, wanted.since, *[wanted.service] * 2, *[wanted.real] * 2, wanted.most)
+        where = (*[wanted.service] * 2, *[wanted.real] * 2, *[wanted.ports] * 2)
+        values = (wanted.after, wanted.since, *where, wanted.most)
         rows = await self._do(lambda: self._rows(query, values))
         return [Kept(row["id"], row["at"], json.loads(row["event"])) for row in reversed(rows)]
 
@@ -158,6 +177,25 @@ class StateStore:
             with self._database() as db:
                 (last,) = db.execute("SELECT max(id) FROM event").fetchone()
                 db.execute("DELETE FROM event WHERE (at < ? OR id <= ?) AND id < ?", (before, (last or 0) - most, last))
+
+        await self._do(work)
+
+    # --- what hooks have not got rid of --------------------------------------------------------------------------
+
+    async def shelved(self, hook: str) -> list[Shelved]:
+        """All that a hook has here, oldest first."""
+        query = "SELECT number, at, told, event FROM shelf WHERE hook = ? ORDER BY number"
+        rows = await self._do(lambda: self._rows(query, (hook,)))
+        return [Shelved(*row) for row in rows]
+
+    async def shelve(self, hook: str, put: Sequence[Shelved], drop: Sequence[int]) -> None:
+        """Put some here, in the place of those of the same number, and take others away; on the disk when this returns."""
+        rows = [(hook, one.number, one.at, one.group, one.text) for one in put]
+
+        def work() -> None:
+            with self._database() as db:
+                db.executemany("DELETE FROM shelf WHERE hook = ? AND number = ?", [(hook, number) for number in drop])
+                db.executemany("INSERT OR REPLACE INTO shelf VALUES (?, ?, ?, ?, ?)", rows)
 
         await self._do(work)
 
@@ -232,9 +270,10 @@ def _prepare(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise sqlite3.OperationalError(f"it was written by a newer healthd (version {version}, ours is {VERSION})")
-    if version == 0:
+    if version < VERSION:
         with db:
-            for statement in SCHEMA:
+            db.execute("BEGIN IMMEDIATE")  # else each statement that makes a table stands by itself
+            for statement in chain.from_iterable(STEPS[version:]):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
 

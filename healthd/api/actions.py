@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,16 +60,16 @@ class Actions(Protocol):
         """Have an override in force. NotFound; Refused if a service would be left with too few servers."""
         ...
 
-    async def withdraw(self, names: Sequence[str], kind: OverrideKind | None, who: str) -> Document:
-        """End overrides of exactly this scope, all kinds or one. NotFound if there is none."""
+    async def withdraw(self, names: Sequence[str], kinds: Collection[OverrideKind], who: str) -> Document:
+        """End overrides of exactly this scope and these kinds. NotFound if there is none."""
         ...
 
-    async def events(self, wanted: Wanted) -> Document:
-        """What happened."""
+    async def events(self, names: Sequence[str], wanted: Wanted) -> Document:
+        """What happened, to these names if there are any. NotFound."""
         ...
 
-    def follow(self, wanted: Wanted) -> AsyncGenerator[Kept]:
-        """What happened, and then what happens. Raises history.FellBehind."""
+    def follow(self, names: Sequence[str], wanted: Wanted) -> AsyncGenerator[Kept]:
+        """What happened, and then what happens. NotFound; the generator raises history.FellBehind."""
         ...
 
     async def check_now(self, names: Sequence[str]) -> Document:

@@ -63,7 +63,7 @@ def order(values: Mapping[str, Any], who: str) -> Order:
     """An override that is asked for. who: unless root says for whom it asks."""
     fields = Fields(values)
     names = fields.take("names", names_of, NO_NAMES)
-    kind = fields.take("kind", _kind, None)
+    kind: OverrideKind | None = fields.take("kind", _kind, None)
     who = fields.take("who", _text, "") if who == "root" else who
     given = Order(
         names,
@@ -82,28 +82,27 @@ def order(values: Mapping[str, Any], who: str) -> Order:
     return given
 
 
-def withdrawal(values: Mapping[str, Any]) -> tuple[tuple[str, ...], OverrideKind | None]:
-    """Which overrides are to end: names, and a kind or all."""
+def withdrawal(values: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[OverrideKind, ...]]:
+    """Which overrides are to end: names, and kinds; without kinds, all."""
     fields = Fields(values)
-    names, kind = fields.take("names", names_of, NO_NAMES), fields.take("kind", _kind, None)
+    names, kinds = fields.take("names", names_of, NO_NAMES), fields.take("kinds", _kinds, tuple(OverrideKind))
     fields.end()
     if not names:
         raise BadRequest("names are needed")
-    return names, kind
+    return names, kinds
 
 
-def wanted(query: Mapping[str, str]) -> Wanted:
-    """Which events a query is about."""
+def wanted(query: Mapping[str, Any]) -> tuple[tuple[str, ...], Wanted]:
+    """Which events a query is about: names, if any, and the rest."""
     fields = Fields(query)
+    names = fields.take("name", names_of, NO_NAMES)
     found = Wanted(
-        fields.take("service", _text, ""),
-        fields.take("server", _text, ""),
-        fields.take("after", _count, 0),
-        fields.take("since", _number, 0.0),
-        fields.take("limit", lambda value: max(1, min(_count(value), MOST_EVENTS)), 1000),
+        after=fields.take("after", _count, 0),
+        since=fields.take("since", _number, 0.0),
+        most=fields.take("limit", lambda value: max(1, min(_count(value), MOST_EVENTS)), 1000),
     )
     fields.end()
-    return found
+    return names, found
 
 
 def names_of(value: Any) -> tuple[str, ...]:
@@ -119,11 +118,17 @@ def _text(value: Any) -> str:
     return value
 
 
-def _kind(value: Any) -> OverrideKind | None:
+def _kind(value: Any) -> OverrideKind:
     try:
         return OverrideKind(value)
     except ValueError:
         raise ValueError(f"one of {', '.join(kind.value for kind in OverrideKind)}") from None
+
+
+def _kinds(value: Any) -> tuple[OverrideKind, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"a list of {', '.join(kind.value for kind in OverrideKind)}")
+    return tuple(map(_kind, value))
 
 
 def _weight(value: Any) -> int | None:

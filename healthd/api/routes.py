@@ -9,14 +9,14 @@ from contextlib import AbstractContextManager, aclosing, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from healthd.api import requests
 from healthd.api.actions import Actions, Document, NotFound, Refused
 from healthd.history import FellBehind
-from healthd.state import Kept, Wanted
+from healthd.state import Kept
 
 KEEP_ALIVE = 15.0
 """Seconds after which somebody who follows hears that there is nothing new: so a connection that is dead is found."""
@@ -88,23 +88,23 @@ async def _override(asked: Asked) -> web.StreamResponse:
 
 
 async def _withdraw(asked: Asked) -> web.StreamResponse:
-    names, kind = requests.withdrawal(requests.body(await asked.http.read()))
-    return as_json(await asked.actions.withdraw(names, kind, asked.caller.name))
+    names, kinds = requests.withdrawal(requests.body(await asked.http.read()))
+    return as_json(await asked.actions.withdraw(names, kinds, asked.caller.name))
 
 
 async def _events(asked: Asked) -> web.StreamResponse:
-    return as_json(await asked.actions.events(requests.wanted(asked.http.query)))
+    return as_json(await asked.actions.events(*requests.wanted(_query(asked))))
 
 
 async def _follow(asked: Asked) -> web.StreamResponse:
     """Server-sent events (WHATWG HTML, 9.2): id, and the event as JSON. Last-Event-ID says where to go on."""
-    query = dict(asked.http.query)
     last = asked.http.headers.get("Last-Event-ID", "")
-    wanted = requests.wanted(query | ({"after": last} if last.isascii() and last.isdigit() else {}))
+    names, wanted = requests.wanted(_query(asked) | ({"after": last} if last.isascii() and last.isdigit() else {}))
+    coming = asked.actions.follow(names, wanted)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     with asked.endless(), suppress(ConnectionResetError):
         await response.prepare(asked.http)
-        async with aclosing(_with_silence(asked.actions, wanted)) as seen:
+        async with aclosing(_with_silence(coming)) as seen:
             async for kept in seen:
                 await response.write(_sent(kept))
     return response
@@ -169,6 +169,12 @@ async def answered(asked: Asked, route: Route) -> web.StreamResponse:
         return error(409, str(fault))
 
 
+def _query(asked: Asked) -> dict[str, Any]:
+    """The fields of the query; `name` is a list of all its names."""
+    query = asked.http.query
+    return {**query, **({"name": list(query.getall("name"))} if "name" in query else {})}
+
+
 def _names(asked: Asked) -> list[str]:
     names = asked.http.query.getall("name", [])
     if not 1 <= len(names) <= 2:
@@ -176,9 +182,8 @@ def _names(asked: Asked) -> list[str]:
     return list(names)
 
 
-async def _with_silence(actions: Actions, wanted: Wanted) -> AsyncGenerator[Kept | None]:
+async def _with_silence(coming: AsyncGenerator[Kept]) -> AsyncGenerator[Kept | None]:
     """What somebody follows; None now and then where nothing happens. It ends when they fell behind."""
-    coming = actions.follow(wanted)
     following = asyncio.ensure_future(anext(coming))
     try:
         while True:

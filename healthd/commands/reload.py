@@ -16,14 +16,23 @@ PATIENCE = 120.0
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add_socket(parser)
+    parser.add_argument("--diff", action="store_true", help="only tell what would be written to the table")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Ask and print what came of it. Exits 78 if the configuration is not in order: then nothing has changed."""
+    """Ask and print what came of it. Exits 78 if the configuration is not in order: then nothing has changed.
+
+    With --diff, exits 2 if something would be written.
+    """
     try:
-        answer = ask(arguments.socket, "POST", "/v1/reload", PATIENCE)
+        answer = ask(arguments.socket, "POST", "/v1/reload?dry" if arguments.diff else "/v1/reload", PATIENCE)
     except ControlError as error:
         print(f"healthd: {error}", file=sys.stderr)
         return exits.UNAVAILABLE
-    print(answer["message"], file=sys.stdout if answer["ok"] else sys.stderr)
-    return exits.OK if answer["ok"] else exits.CONFIG
+    if answer["message"]:
+        print(answer["message"].rstrip(), file=sys.stdout if answer["ok"] and not arguments.diff else sys.stderr)
+    if arguments.diff and answer["ok"]:
+        print("\n".join(answer["ops"]) or "nothing would be written")
+    if not answer["ok"]:
+        return exits.CONFIG
+    return exits.CHANGES if arguments.diff and answer["ops"] else exits.OK

@@ -81,6 +81,7 @@ class RunningDaemon:
         self.folder = folder
         self.socket = folder / "control.sock"
         self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        (folder / "notify").unlink(missing_ok=True)
         self.notified.bind(str(folder / "notify"))
         self.notified.settimeout(0.1)
         command = [sys.executable, "-m", "healthd", "run", "-c", str(folder / "healthd.toml"), "--table", "memory"]
