@@ -27,7 +27,7 @@ from healthd.config.load import load
 from healthd.config.problems import Problem, render
 from healthd.config.schema import Config, ControlSettings
 from healthd.config.settings import LEVELS, STYLES
-from healthd.daemon import LOCKS, Options
+from healthd.daemon import LOCKS, STATE, Options
 from healthd.hooks.ldirectord_words import VERSION
 from healthd.ipvs.memory import MemoryTable
 from healthd.pidfile import AlreadyRunning, PidFileUnusable
@@ -261,6 +261,7 @@ def _run(call: Call, read: _Read) -> int:
         MemoryTable() if call.given.get("--table") == "memory" else None,
         "--in-process" in call.given,
         Path(call.given.get("--locks") or os.environ.get("HEALTHD_LOCKS") or LOCKS).absolute(),
+        STATE / f"ldirectord.{call.instance}.db",
         reading=Reading(strict="--strict" in call.given),
         read_at=read.at,
         adapt=adapt,

@@ -32,6 +32,9 @@ SETTINGS = """
 [control]
 socket = "{here}/control.sock"
 
+[state]
+file = "{here}/state.db"
+
 [log]
 level = "info"
 
