@@ -175,10 +175,14 @@ class Daemon:
 
     def healthd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Another command of healthd's, with this daemon's socket or files, in the director's namespace."""
-        place = ["-s", str(self.socket)] if words[0] in ("status", "reload") else ["-c", str(self.directory)]
-        argv = [sys.executable, "-m", "healthd", words[0], *place, *words[1:]]
-        options = {"cwd": ROOT, "capture_output": True, "text": True, "check": False, "timeout": seconds(20)}
-        return self._director.call(subprocess.run, argv, **options)
+        options = {"capture_output": True, "text": True, "check": False, "timeout": seconds(20)}
+        return self._director.call(subprocess.run, self.command(*words), cwd=ROOT, **options)
+
+    def command(self, *words: str) -> list[str]:
+        """The whole command line of another command."""
+        files = words[0] in ("check-config", "plan", "probe", "doctor")
+        place = ["-c", str(self.directory)] if files else ["-s", str(self.socket)]
+        return [sys.executable, "-m", "healthd", words[0], *place, *words[1:]]
 
     def status(self) -> dict[str, Any]:
         """The status document."""
