@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from healthd.config.schema import RealServer, ServiceConfig
-from healthd.doctor.facts import Facts
-from healthd.model import Forwarding
+from healthd.doctor.facts import Facts, Route, Way
+from healthd.model import Address, Forwarding
 
 MOST_NAMED = 4
 
@@ -76,6 +76,11 @@ def number(facts: Facts, key: str) -> int | None:
     """A kernel setting; None if there is none of this name here."""
     value = facts.sysctls.get(key, "")
     return int(value) if value.lstrip("-").isdecimal() else None
+
+
+def route_to(facts: Facts, address: Address) -> Route:
+    """The way to an address; none if nobody asked for it."""
+    return facts.network.routes.get(address, Route(Way.NONE))
 
 
 def reals(facts: Facts, *ways: Forwarding, version: int = 0) -> list[tuple[ServiceConfig, RealServer]]:

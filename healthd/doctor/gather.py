@@ -22,6 +22,7 @@ from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.ipvs.namespace import NamespaceMissing, in_namespace
 from healthd.model import Address, AddressKey, Forwarding, FwmarkKey
+from healthd.view import VERSION
 
 PATIENCE = 10.0
 
@@ -108,9 +109,12 @@ async def _table_error(netns: str | None) -> str:
 def _daemon(config: Config, socket: Path, locks: Path) -> Daemon:
     kept = _holders(config, locks)
     try:
-        return Daemon(ask(socket, "GET", "/v1/status", PATIENCE), holders=kept)
+        document = ask(socket, "GET", "/v1/status", PATIENCE)
     except ControlError as error:
         return Daemon(None, str(error), denied=_denied(socket), holders=kept)
+    if document.get("version") != VERSION:
+        return Daemon(None, f"the daemon on {socket} is of another version than this command", holders=kept)
+    return Daemon(document, holders=kept)
 
 
 def _holders(config: Config, locks: Path) -> frozenset[int] | None:
@@ -160,16 +164,18 @@ def _rooms(config: Config, state: Path) -> Iterator[Room]:
         if service.monitor_file:
             written.setdefault(service.monitor_file.parent, f"the monitor file of {service.name}")
     for folder, what in written.items():
-        yield _room(what, folder)
+        if room := _room(what, folder):
+            yield room
 
 
-def _room(what: str, folder: Path) -> Room:
+def _room(what: str, folder: Path) -> Room | None:
+    """How much room there is; None where we may not look."""
     try:
         found = os.statvfs(folder)
     except FileNotFoundError:
         return Room(what, str(folder), missing=True)
-    except OSError:  # not for us to see
-        return Room(what, str(folder), free=2**63)
+    except OSError:
+        return None
     return Room(
         what,
         str(folder),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from healthd.doctor import declared, ipvs_sysctls, kernel, network, process, running
+from healthd.doctor import declared, ipvs_sysctls, kernel, network, process, running, virtual
 from healthd.doctor.facts import Facts
 from healthd.doctor.findings import Finding, Level
 
-LOOKED_AT = (declared, kernel, network, ipvs_sysctls, process, running)
+LOOKED_AT = (declared, kernel, virtual, network, ipvs_sysctls, process, running)
 
 
 def judge(facts: Facts) -> list[Finding]:

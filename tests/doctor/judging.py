@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from healthd.config.schema import RealServer, ServiceConfig
 from healthd.doctor.facts import Facts, Kernel, Network, Route, Way
 from healthd.doctor.findings import Finding, Level
-from healthd.model import DestSpec, Forwarding
+from healthd.model import Address, DestSpec, Forwarding
 from tests.support import builders
 from tests.support.builders import A, B
 
@@ -53,3 +54,13 @@ def only(part: ModuleType, seen: Facts) -> Finding:
     found = wrong(part, seen)
     assert len(found) == 1, found
     return found[0]
+
+
+def with_routes(seen: Facts, routes: Mapping[Address, Route]) -> Facts:
+    """Facts with other ways to some addresses."""
+    return replace(seen, network=replace(seen.network, routes={**seen.network.routes, **routes}))
+
+
+def with_network(seen: Facts, **changes: Any) -> Facts:
+    """Facts of another network."""
+    return replace(seen, network=replace(seen.network, **changes))

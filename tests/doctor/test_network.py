@@ -8,22 +8,12 @@ from ipaddress import ip_address
 import pytest
 
 from healthd.doctor import network
-from healthd.doctor.facts import Facts, Firewall, Held, Listener, Network, Program, Route, Way
+from healthd.doctor.facts import Held, Network, Route, Way
 from healthd.doctor.findings import Level
-from healthd.model import Family, FwmarkKey, Protocol
-from tests.doctor.judging import GATE, IPIP, LINK, LOCAL, MASQ, NOWHERE, facts, only, server, wrong
-from tests.support.builders import WWW, A, dest, service, vip
+from tests.doctor.judging import GATE, IPIP, LOCAL, MASQ, NOWHERE, facts, only, server, with_network, with_routes, wrong
+from tests.support.builders import A, dest, service
 
 ROUTER = Route(Way.ROUTER, "eth0", ip_address("10.0.0.1"))
-MARKED = service(server(), key=FwmarkKey(Family.IPV4, 7), name="marked")
-
-
-def with_routes(seen: Facts, routes: dict) -> Facts:
-    return replace(seen, network=replace(seen.network, routes={**seen.network.routes, **routes}))
-
-
-def with_network(seen: Facts, **changes: object) -> Facts:
-    return replace(seen, network=replace(seen.network, **changes))
 
 
 def on(device: str, *addresses: str) -> tuple[Held, ...]:
@@ -32,60 +22,6 @@ def on(device: str, *addresses: str) -> tuple[Held, ...]:
 
 def test_a_network_as_it_should_be_is_in_order():
     assert wrong(network, facts()) == []
-
-
-# --- virtual addresses ------------------------------------------------------------------------------------------
-
-
-def test_a_virtual_address_that_is_nowhere_is_an_error_with_the_command():
-    found = only(network, with_routes(facts(), {WWW.address: LINK}))
-    assert found.level is Level.ERROR
-    assert "ip address add 192.0.2.80/32 dev DEVICE" in found.do
-
-
-def test_beside_keepalived_it_may_be_meant_so():
-    seen = with_routes(facts(programs=(Program("keepalived", 7),)), {WWW.address: NOWHERE})
-    found = only(network, seen)
-    assert found.level is Level.WARNING
-    assert "standby" in found.why
-
-
-def test_an_ipv6_address_that_somebody_else_has_is_not_used():
-    key = vip("[2001:db8::80]:80")
-    seen = facts(service(server(), key=key))
-    held = (Held(key.address, "eth0", duplicate=True),)
-    assert "somebody else" in only(network, with_network(seen, held=held)).seen
-
-
-@pytest.mark.parametrize(
-    ("firewall", "level"),
-    [
-        (Firewall(frozenset({7})), None),
-        (Firewall(vague=True), Level.HINT),
-        (None, Level.HINT),
-        (Firewall(), Level.WARNING),
-    ],
-)
-def test_a_mark_that_nobody_sets(firewall, level):
-    found = wrong(network, with_network(facts(MARKED), firewall=firewall))
-    assert [one.level for one in found] == ([] if level is None else [level])
-
-
-@pytest.mark.parametrize("address", [WWW.address, None])
-def test_a_process_on_a_virtual_port_gets_nothing(address):
-    listening = frozenset({Listener(Protocol.TCP, address, 80)})
-    assert only(network, with_network(facts(), listening=listening)).level is Level.HINT
-    itself = with_routes(with_network(facts(), listening=listening), {A.address: LOCAL})
-    assert wrong(network, itself) == []
-
-
-def test_processes_on_other_ports_protocols_and_addresses_are_nobody_s_business():
-    others = {
-        Listener(Protocol.UDP, None, 80),
-        Listener(Protocol.TCP, None, 22),
-        Listener(Protocol.TCP, A.address, 80),
-    }
-    assert wrong(network, with_network(facts(), listening=frozenset(others))) == []
 
 
 # --- forwarding -------------------------------------------------------------------------------------------------
