@@ -19,7 +19,7 @@ from healthd.explain import explain_server, explain_service
 from healthd.history import History
 from healthd.hooks import Announcer
 from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
-from healthd.log import Log
+from healthd.log.setup import Log
 from healthd.maintenance import MAINTENANCE_FILES
 from healthd.model import ServiceKey
 from healthd.operators import Operators

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from healthd.commands import exits
-from healthd.log import Log
+from healthd.log.setup import Log
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
 from healthd.hooks.monitor import Monitor
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
-from healthd.log import configure
+from healthd.log.setup import configure
 from healthd.missing import missing
 from healthd.operators import Operators
 from healthd.overrides import OPERATORS

@@ -13,6 +13,7 @@ from healthd.config.decode import At, Report
 from healthd.config.formats import AS_IT_IS, Format, Reading
 from healthd.config.includes import folders, included, main_file
 from healthd.config.problems import Problem
+from healthd.config.recognise import format_of
 from healthd.config.source import Source, parse, read_bytes
 
 EMPTY = hashlib.sha256().hexdigest()
@@ -69,7 +70,7 @@ class Files:
         return self._root[1]
 
     def _parsed(self, data: bytes) -> Source | Problem | None:
-        if self._reading.of(self.main.name, data) is Format.LDIRECTORD:
+        if format_of(self._reading, self.main.name, data) is Format.LDIRECTORD:
             return None
         return parse(str(self.main), data)
 

@@ -22,6 +22,7 @@ from healthd.config.includes import MAIN, included, main_file
 from healthd.config.kinds import tables
 from healthd.config.ldirectord import loading as ldirectord
 from healthd.config.problems import Problem
+from healthd.config.recognise import format_of
 from healthd.config.schema import Config, ServiceConfig, Settings
 from healthd.config.services import read_service
 from healthd.config.settings import REPEATED, SINGLE, read_settings
@@ -56,7 +57,7 @@ def load(
     report = Report(strict_files=strict_files)
     file = main_file(path)
     data = read_bytes(file)
-    if isinstance(data, bytes) and reading.of(file.name, data) is Format.LDIRECTORD:
+    if isinstance(data, bytes) and format_of(reading, file.name, data) is Format.LDIRECTORD:
         found = ldirectord.sources(file, data, report, strict=reading.strict, running=running)
         return _load(found[0], found[1:], report) if found else Loaded(None, report.problems())
     main = parse(str(file), data) if isinstance(data, bytes) else data

@@ -18,8 +18,7 @@ from healthd.events import Event, Kind
 from healthd.health import Phase
 from healthd.hooks import LogHook
 from healthd.hooks.ldirectord_words import VERSION, ended, lines, virtual_of
-from healthd.log import configure
-from healthd.log.setup import Outlets
+from healthd.log.setup import Outlets, configure
 from healthd.model import DestSpec, Forwarding
 from healthd.ops import AddDest, DelDest, RowOp, SetDest
 

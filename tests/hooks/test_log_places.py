@@ -16,8 +16,7 @@ import pytest
 from healthd.config.schema import LogSettings
 from healthd.events import Kind
 from healthd.hooks import LogHook
-from healthd.log import configure
-from healthd.log.setup import Outlets
+from healthd.log.setup import Outlets, configure
 
 from .samples import sample
 

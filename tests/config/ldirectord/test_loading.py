@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from healthd.config.formats import Format, Reading, recognise
+from healthd.config.formats import Format, Reading
 from healthd.config.load import load
 from healthd.config.problems import Severity, render
+from healthd.config.recognise import recognise
 from healthd.config.schema import OnFailure, OnStop, Stage
 from healthd.model import DestKey, Forwarding
 
