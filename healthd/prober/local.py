@@ -12,11 +12,11 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from healthd.check import Outcome, Verdict
 from healthd.prober.attempt import Attempt
-from healthd.prober.base import Observation, Probe, Runner, Sink
+from healthd.prober.base import Observation, Probe, Runner, Sink, Timings
 from healthd.prober.engine import Engine, Result
 from healthd.prober.fold import IDLE, Entry, pass_of
 from healthd.prober.pulse import GATHER, Pulse, asleep
@@ -34,7 +34,7 @@ LATE = 100
 """Milliseconds of lateness after which due probes are spread anew and not started in a burst."""
 
 TOLD_AT_ONCE = 250
-"""Observations put together for who asks before the probes have their turn: a third of a millisecond."""
+"""Probes looked at for who asks, before it is the turn of those that are due: a third of a millisecond."""
 
 ROUNDS = 16
 """Most times the epoll set is read in one turn before deadlines are put off to the next."""
@@ -127,14 +127,17 @@ class LocalProber:
 
     async def latest(self) -> Sequence[Observation]:
         """The last observation of each probe that has one; the loop gets its turns meanwhile."""
-        seen = []
+        return [last async for entry in self._unhurried() if (last := entry.last()) is not None]
+
+    async def timings(self) -> Timings:
+        """Of each probe that has a last observation."""
+        return {entry.probe.id: (entry.reached, entry.took) async for entry in self._unhurried() if entry.reached}
+
+    async def _unhurried(self) -> AsyncIterator[Entry]:
         for number, entry in enumerate(tuple(self._entries.values())):
             if number % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            last = entry.last()
-            if last is not None:
-                seen.append(last)
-        return seen
+            yield entry
 
     async def close(self) -> None:
         """Stop asking, end what is in flight without verdicts, release everything."""

@@ -50,6 +50,13 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class TellTimings:
+    """For `Prober.timings`; the answer bears the number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class TakeRunner:
     """A runner's socket comes with this, or there is none: why."""
 
@@ -58,7 +65,7 @@ class TakeRunner:
     why: str | None
 
 
-Order = Assign | Hurry | Tell | TakeRunner
+Order = Assign | Hurry | Tell | TellTimings | TakeRunner
 
 
 def dump(order: Order) -> bytes:

@@ -13,9 +13,20 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from healthd.prober.base import Observation, Summary
+from healthd.prober.base import Observation, Summary, Timings
 from healthd.prober.totals import Totals
-from healthd.prober.wire import BATCH, Latest, Message, Observed, Summarised, batches, encode, packets
+from healthd.prober.wire import (
+    BATCH,
+    MOST_TIMED,
+    Latest,
+    Message,
+    Observed,
+    Summarised,
+    Timed,
+    batches,
+    encode,
+    packets,
+)
 
 
 class Outbox:
@@ -55,6 +66,11 @@ class Outbox:
     def answer(self, number: int, observations: Sequence[Observation]) -> None:
         """Send the answer to a question for the latest observations."""
         self._answers.append(_parts(number, observations))
+        self._plan()
+
+    def answer_timings(self, number: int, timings: Timings) -> None:
+        """Send the answer to a question for timings."""
+        self._answers.append(_timings(number, timings))
         self._plan()
 
     def close(self) -> None:
@@ -118,3 +134,10 @@ def _parts(number: int, observations: Sequence[Observation]) -> Iterator[Message
     for batch in batches(observations):
         yield Latest(number, False, batch)
     yield Latest(number, True, ())
+
+
+def _timings(number: int, timings: Timings) -> Iterator[Message]:
+    rest = iter(timings.items())
+    while some := dict(islice(rest, MOST_TIMED)):
+        yield Timed(number, False, some)
+    yield Timed(number, True, {})

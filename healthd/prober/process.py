@@ -89,6 +89,8 @@ class ProberProcess:
                 await self._prober.hurry(numbers)
             case orders.Tell(number):
                 self._outbox.answer(number, await self._prober.latest())
+            case orders.TellTimings(number):
+                self._outbox.answer_timings(number, await self._prober.timings())
             case orders.TakeRunner(user, netns, why):
                 self._take_runner((user, netns), why, fds)
         await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from healthd.check import Inconclusive
 from healthd.children import Log, to_stderr
 from healthd.config.schema import ProberSettings, RunnerSettings
 from healthd.privileges import PROBER, Capability, marks_need_admin
-from healthd.prober.base import Observation, Probe, Sink, Summary
+from healthd.prober.base import Observation, Probe, Sink, Summary, Timings
 from healthd.prober.place import Place
 from healthd.prober.shard import Shard
 from healthd.prober.totals import Totals
@@ -28,7 +28,7 @@ from healthd.runner.process import RunnerProcesses
 SILENCE = 10.0
 """Seconds after which a prober that says nothing, where it should once a second, is killed."""
 
-LATEST_PATIENCE = 3.0
+ANSWER_PATIENCE = 3.0
 SUMMARY_EVERY = 1.0
 
 
@@ -85,8 +85,13 @@ class RemoteProber:
 
     async def latest(self) -> Sequence[Observation]:
         """The last observation of each probe that has one; without those of a process that does not answer."""
-        answers = await asyncio.gather(*(shard.latest(LATEST_PATIENCE) for shard in self._shards.values()))
+        answers = await asyncio.gather(*(shard.latest(ANSWER_PATIENCE) for shard in self._shards.values()))
         return [one for answer in answers for one in answer]
+
+    async def timings(self) -> Timings:
+        """Of each probe that has a last observation; without those of a process that does not answer."""
+        answers = await asyncio.gather(*(shard.timings(ANSWER_PATIENCE) for shard in self._shards.values()))
+        return {probe: timing for answer in answers for probe, timing in answer.items()}
 
     async def close(self) -> None:
         """End all processes."""

@@ -10,9 +10,9 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from healthd.backoff import Backoff
@@ -21,7 +21,7 @@ from healthd.children import Child, Log, start
 from healthd.health import Health
 from healthd.privileges import Capability, PrivilegeError, needed
 from healthd.prober import orders, wire
-from healthd.prober.base import Observation, Probe, Summary
+from healthd.prober.base import Observation, Probe, Summary, Timings
 from healthd.prober.line import Line
 from healthd.prober.place import Place
 
@@ -54,6 +54,25 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Question:
+    """What a process was asked, and its answer as far as it has come."""
+
+    answered: asyncio.Future[None]
+    seen: list[Observation] = field(default_factory=list)
+    timings: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def end(self) -> None:
+        """There is no more."""
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    def forget(self) -> None:
+        """Nobody is left to answer it; a part of an answer is none."""
+        self.seen, self.timings = [], {}
+        self.end()
+
+
 class Shard:
     """Keeps one prober process going; `close` it at the end. Needs a running loop.
 
@@ -84,7 +103,7 @@ class Shard:
         self._stale = False
         self._hurried: set[int] = set()
         self._orders: deque[tuple[orders.Order, socket.socket | None]] = deque()
-        self._questions: dict[int, tuple[list[Observation], asyncio.Future[Sequence[Observation]]]] = {}
+        self._questions: dict[int, _Question] = {}
         self._asked = 0
         self._keeper = self._loop.create_task(self._keep())
         self._keeper.add_done_callback(_no_bug)
@@ -122,17 +141,27 @@ class Shard:
 
     async def latest(self, patience: float) -> Sequence[Observation]:
         """The last observations; none from a process that does not answer within `patience` seconds."""
+        question = await self._ask(orders.Tell, patience)
+        return question.seen
+
+    async def timings(self, patience: float) -> Timings:
+        """The same with less to say."""
+        question = await self._ask(orders.TellTimings, patience)
+        return question.timings
+
+    async def _ask(self, order: Callable[[int], orders.Order], patience: float) -> _Question:
+        """A question that was answered; without any answer if that took too long, or the process ended."""
         self._asked += 1
-        number = self._asked
-        answer: asyncio.Future[Sequence[Observation]] = self._loop.create_future()
-        self._questions[number] = ([], answer)
-        self._order(orders.Tell(number))
+        number, question = self._asked, _Question(self._loop.create_future())
+        self._questions[number] = question
+        self._order(order(number))
         try:
-            return await asyncio.wait_for(answer, patience)
+            await asyncio.wait_for(question.answered, patience)
         except TimeoutError:
-            return ()
+            return _Question(question.answered)
         finally:
             del self._questions[number]
+        return question
 
     def give_runner(self, wanted: wire.RunnerWanted, runner: socket.socket | str) -> None:
         """Answer to `Listener.runner_wanted`: a socket to a runner, or why there is none."""
@@ -224,9 +253,8 @@ class Shard:
             _, sock = self._orders.popleft()
             if sock is not None:
                 sock.close()
-        for _, answer in self._questions.values():
-            if not answer.done():
-                answer.set_result(())
+        for question in self._questions.values():
+            question.forget()
 
     async def _watch(self) -> None:
         """Counted in ticks of ours, so that it is not blamed for a time in which we were stopped."""
@@ -293,6 +321,8 @@ class Shard:
                 self._listener.summarised(self, summary if current else replace(summary, unasked=len(self._probes)))
             case wire.Latest(number, last, batch):
                 self._collect(number, last, batch)
+            case wire.Timed(number, last, part):
+                self._collect_timings(number, last, part)
             case wire.RunnerWanted():
                 self._listener.runner_wanted(self, message)
 
@@ -322,12 +352,19 @@ class Shard:
         question = self._questions.get(number)
         if question is None:
             return
-        collected, answer = question
-        collected += (self._known(one) for one in batch if one.probe in self._watches)
-        if len(collected) > len(self._watches):
+        question.seen += (self._known(one) for one in batch if one.probe in self._watches)
+        if len(question.seen) > len(self._watches):
             raise wire.Malformed("more answers than probes")
-        if last and not answer.done():
-            answer.set_result(collected)
+        if last:
+            question.end()
+
+    def _collect_timings(self, number: int, last: bool, part: Timings) -> None:
+        question = self._questions.get(number)
+        if question is None:
+            return
+        question.timings |= {probe: timing for probe, timing in part.items() if probe in self._watches}
+        if last:
+            question.end()
 
 
 def _no_bug(task: asyncio.Task[None]) -> None:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from healthd.check import Outcome, Reason, Verdict
 from healthd.health import Health, Phase
 from healthd.model import MAX_WEIGHT
-from healthd.prober.base import LATENESS_BOUNDS, Observation, Summary
+from healthd.prober.base import LATENESS_BOUNDS, Observation, Summary, Timings
 
 FRAGMENT = 60_000
 MAX_MESSAGE = 8 << 20
@@ -28,6 +28,8 @@ MAX_DETAIL = 1000
 MAX_ID = (1 << 63) - 1
 BATCH = 100
 """Observations in one message: about a millisecond of work for either side."""
+MOST_TIMED = 500
+"""Timings in one message: the same work."""
 
 _MORE, _LAST = b"+", b"."
 
@@ -84,6 +86,15 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """A part of the timings asked for by question `number`; last: there is no further part."""
+
+    number: int
+    last: bool
+    part: Timings
+
+
+@dataclass(frozen=True, slots=True)
 class RunnerWanted:
     """A script is to be run by that user (None: the default) in that namespace, and there is no runner for it yet."""
 
@@ -91,7 +102,7 @@ class RunnerWanted:
     netns: str | None
 
 
-Message = Ready | Refused | Assigned | Observed | Summarised | Latest | RunnerWanted
+Message = Ready | Refused | Assigned | Observed | Summarised | Latest | Timed | RunnerWanted
 
 
 def encode(message: Message) -> bytes:
@@ -109,6 +120,15 @@ def encode(message: Message) -> bytes:
             raw = ["summarised", list(astuple(summary))]
         case Latest(number, last, batch):
             raw = ["latest", number, last, [_raw_observation(one) for one in batch]]
+        case Timed(number, last, part):
+            raw = [
+                "timed",
+                number,
+                last,
+                list(part),
+                [at for at, _ in part.values()],
+                [took for _, took in part.values()],
+            ]
         case RunnerWanted(user, netns):
             raw = ["runner", user, netns]
     return json.dumps(raw, separators=(",", ":")).encode("ascii")
@@ -133,6 +153,8 @@ def decode(data: bytes) -> Message:
             return Summarised(_summary(values))
         case ["latest", number, bool(last), [*batch]]:
             return Latest(_whole(number, MAX_ID), last, tuple(map(_observation, batch)))
+        case ["timed", number, bool(last), [*probes], [*at], [*took]]:
+            return Timed(_whole(number, MAX_ID), last, _timings(probes, at, took))
         case ["runner", user, netns]:
             return RunnerWanted(_name(user), _name(netns))
     raise Malformed("no message that a prober sends")
@@ -163,6 +185,12 @@ def _watched(raw: Any) -> tuple[int, Health]:
             health = Health(_member(Phase, phase), _whole(streak, MAX_ID), _number(since), _weight(weight))
             return _whole(watch, MAX_ID), health
     raise Malformed("no health")
+
+
+def _timings(probes: list[Any], at: list[Any], took: list[Any]) -> Timings:
+    if not len(probes) == len(at) == len(took) <= MOST_TIMED:
+        raise Malformed("no timings")
+    return dict(zip(map(_count, probes), zip(map(_number, at), map(_number, took), strict=True), strict=True))
 
 
 def _summary(values: Sequence[Any]) -> Summary:

@@ -15,7 +15,7 @@ from healthd.health import Health, observe
 from healthd.ipvs.memory import MemoryTable
 from healthd.model import DestKey, ServiceKey
 from healthd.ops import Op
-from healthd.prober.base import Observation, Probe
+from healthd.prober.base import Observation, Probe, Timings
 from tests.support.builders import PASS, WWW, config, weights
 
 
@@ -27,6 +27,7 @@ class ScriptedProber:
         self.healths: dict[int, Health] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.hurried: list[int] = []
+        self.timed: dict[int, tuple[float, float]] = {}
 
     async def assign(self, probes: Sequence[Probe]) -> None:
         """Take an assignment; what keeps its id keeps its health."""
@@ -42,6 +43,10 @@ class ScriptedProber:
     async def latest(self) -> Sequence[Observation]:
         """Nothing: no test asks."""
         return []
+
+    async def timings(self) -> Timings:
+        """What a test says."""
+        return self.timed
 
     async def close(self) -> None:
         """Nothing to release."""

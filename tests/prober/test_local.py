@@ -51,6 +51,15 @@ async def test_the_latest_observations_include_steady_passes(server):
         assert on.book.observations == []
         assert 0 <= time.monotonic() - last.at < 30
         assert 0 < last.took < 30
+        (timed,) = (await on.prober.timings()).items()
+        assert timed[0] == 1
+        assert timed[1][0] >= last.at
+
+
+async def test_a_probe_that_was_never_answered_has_no_timing(server):
+    async with stage() as on:
+        await on.prober.assign([probe(1, Line(), server.target, interval=60.0)])
+        assert await on.prober.timings() == {}
 
 
 async def test_every_pass_of_a_probe_that_is_told_is_reported_and_a_reassignment_ends_it(server):

@@ -97,6 +97,17 @@ async def test_a_server_goes_down_and_comes_back_through_the_process(rig: Rig, p
     assert not rig.ear.losses
 
 
+async def test_when_and_how_fast_each_probe_was_answered_can_be_asked_alone(rig: Rig, port: int) -> None:
+    await rig.prober.assign([probe(2, TcpCheck(), port), probe(4, TcpCheck(), 1)])
+    await until(lambda: rig.ear.phase(2) is Phase.UP and rig.ear.phase(4) is Phase.DOWN)
+    timings = await rig.prober.timings()
+    latest = await rig.prober.latest()
+
+    assert timings.keys() == {2, 4}
+    assert all(0 < timings[one.probe][0] <= one.at for one in latest)
+    assert all(took > 0 for _, took in timings.values())
+
+
 async def test_each_shard_has_a_process_and_hosts_stay_together(rig: Rig) -> None:
     await rig.prober.assign([probe(number, FactsCheck()) for number in range(8)])
     await until(lambda: all(rig.ear.said(number) for number in range(8)))
@@ -278,6 +289,7 @@ async def test_an_assignment_of_thousands_arrives_whole(rig: Rig) -> None:
     await rig.prober.assign(probes)
     await until(lambda: len({one.probe for one in rig.ear.observations}) == 3000)
     assert len(await rig.prober.latest()) == 3000
+    assert (await rig.prober.timings()).keys() == set(range(3000))
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ messages = st.one_of(
     st.builds(wire.Observed, batches),
     st.builds(wire.Summarised, summaries),
     st.builds(wire.Latest, ids, st.booleans(), batches),
+    st.builds(wire.Timed, ids, st.booleans(), st.dictionaries(ids, st.tuples(times, times), max_size=5)),
     st.builds(wire.RunnerWanted, st.none() | printable, st.none() | printable),
 )
 
@@ -118,6 +119,10 @@ def test_the_observation_that_is_forged_below_is_fine_without_the_forgery() -> N
         b'["summarised",[1,0,0,0,0,0,0,0,0,0,[1,2],0]]',
         b'["summarised",[1,0,0,0,0,0,0,0,0,0,[-1,0,0,0,0,0,0,0,0,0,0,0],0]]',
         b'["latest",1,1,[]]',
+        b'["timed",1,false,[1],[1.5],[]]',
+        b'["timed",1,false,[1.5],[1.5],[0]]',
+        b'["timed",1,false,[1],[NaN],[0]]',
+        json.dumps(["timed", 1, False, *[[1] * (wire.MOST_TIMED + 1)] * 3]).encode(),
         b'["ready","NET_RAW"]',
         b"\x80\x04N.",
         b"",
