@@ -33,9 +33,6 @@ def _problems(facts: Facts) -> Iterator[Finding]:
 
 def _services(facts: Facts) -> Iterator[Finding]:
     services = facts.config.services
-    empty = [service.name for service in services if not service.reals and not service.fallback]
-    if empty:
-        yield Finding("config.empty", Level.WARNING, f"no real server: {named(empty)}", "it takes no connection")
     unchecked = [service.name for service in services if any(not real.checks for real in service.reals)]
     if unchecked:
         yield Finding(

@@ -137,7 +137,7 @@ class Program:
 class Room:
     """The file system where something is written. free: bytes; share and inodes: parts that are free, 0..1.
 
-    missing: there is no such folder. read_only: the file system is, which is how many end after an error of the disk.
+    read_only: the file system is, which is how many end after an error of the disk.
     """
 
     what: str
@@ -145,7 +145,6 @@ class Room:
     free: int = 0
     share: float = 1.0
     inodes: float = 1.0
-    missing: bool = False
     read_only: bool = False
 
 

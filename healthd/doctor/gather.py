@@ -169,11 +169,9 @@ def _rooms(config: Config, state: Path) -> Iterator[Room]:
 
 
 def _room(what: str, folder: Path) -> Room | None:
-    """How much room there is; None where we may not look."""
+    """How much room there is; None where we cannot look. That it is not there is said by loading the configuration."""
     try:
         found = os.statvfs(folder)
-    except FileNotFoundError:
-        return Room(what, str(folder), missing=True)
     except OSError:
         return None
     return Room(

@@ -120,11 +120,11 @@ def _filters(facts: Facts) -> Iterator[Finding]:
     With direct routing and tunnels the answers do not come back this way, so nothing else makes the two ways one.
     """
     direct = reals(facts, Forwarding.GATE, Forwarding.IPIP, version=4)
-    devices = sorted({held.device for held in facts.network.held if held.address.version == 4} - {"lo"})
+    devices = {held.device for held in facts.network.held if held.address.version == 4} - {"lo"}
     everywhere = number(facts, "net/ipv4/conf/all/rp_filter")
     if not direct or everywhere is None or len(devices) < 2:
         return
-    for device in devices:
+    for device in sorted(_entrances(facts, direct) or devices):
         key = f"net/ipv4/conf/{device}/rp_filter"
         if max(everywhere, number(facts, key) or 0) == STRICT and facts.network.default != {device}:
             yield Finding(
@@ -135,6 +135,14 @@ def _filters(facts: Facts) -> Iterator[Finding]:
                 "2 (loose) still refuses addresses that have no route at all",
                 (set_sysctl(facts, key, 2),),
             )
+
+
+def _entrances(facts: Facts, pairs: Pairs) -> set[str]:
+    """The interfaces that have the virtual addresses of services; empty if packets may come in by any."""
+    home = {held.address: held.device for held in facts.network.held}
+    keys = [service.key for service, _ in pairs]
+    found = {home.get(key.address, "lo") if isinstance(key, AddressKey) else "lo" for key in keys}
+    return set() if "lo" in found else found
 
 
 def _arp(facts: Facts) -> Iterator[Finding]:

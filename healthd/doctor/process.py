@@ -152,10 +152,10 @@ def _tracking(facts: Facts) -> Iterator[Finding]:
 
 def _rooms(facts: Facts) -> Iterator[Finding]:
     for room in facts.rooms:
-        if room.missing or room.read_only:
-            seen = f"{room.path} is {'not there' if room.missing else 'on a file system that is read-only'}"
-            do = "make it" if room.missing else "the kernel's log says if an error of the disk made it so: dmesg"
-            yield Finding("disk.writable", Level.ERROR, seen, f"{room.what} cannot be written", do)
+        if room.read_only:
+            seen, why = f"{room.path} is on a file system that is read-only", f"{room.what} cannot be written"
+            do = "the kernel's log says whether an error of the disk made it so: dmesg"
+            yield Finding("disk.writable", Level.ERROR, seen, why, do)
         elif room.free == 0 or room.inodes == 0:
             yield _short(room, Level.ERROR, "nothing")
         elif (room.free < LITTLE_ROOM and room.share < NEARLY) or min(room.share, room.inodes) < LITTLE_SHARE:

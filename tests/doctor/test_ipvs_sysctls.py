@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from healthd.model import ServiceSpec, SyncDaemon, SyncState
 from tests.doctor.judging import GATE, facts, only, server, sysctls, wrong
 from tests.support.builders import STICKY, service
 
+SAMPLE = Path(__file__).parents[2] / "etc/sysctl.d/healthd.conf"
 KEEPALIVED = (Program("keepalived", 7, writes=False),)
 
 
@@ -21,12 +23,20 @@ def of_kernel(release: str) -> Kernel:
     return replace(facts().kernel, release=release)
 
 
-def test_settings_as_the_sample_has_them_are_in_order():
-    good = sysctls(
-        expire_nodest_conn=1, expire_quiescent_template=1, conn_reuse_mode=1, nat_icmp_send=1, drop_entry=0, conntrack=0
-    )
-    seen = facts(service(server(), spec=STICKY, fallback=True), sysctls=good)
-    assert wrong(ipvs_sysctls, seen) == []
+def sample() -> dict[str, str]:
+    """The settings of the file that comes with healthd."""
+    lines = (line.partition("=") for line in SAMPLE.read_text().splitlines() if line[:1].isalpha())
+    return {name.strip().replace(".", "/"): value.strip() for name, _, value in lines}
+
+
+def test_with_the_settings_that_come_with_healthd_all_is_in_order():
+    rich = service(server(), spec=STICKY, fallback=True)
+    removing = service(server(), name="removing", on_failure=OnFailure.REMOVE)
+    good = sample()
+    assert len(good) > 3
+    assert wrong(ipvs_sysctls, facts(rich, removing, sysctls=good)) == []
+    for name in good:
+        assert wrong(ipvs_sysctls, facts(rich, removing, sysctls={**good, name: "0"})), f"{name} is not looked at"
 
 
 def test_where_there_is_no_ipvs_nothing_is_said():

@@ -102,6 +102,13 @@ def test_a_strict_filter_is_right_on_the_only_way_out_for_one_interface_and_for_
     assert wrong(network, with_network(facts(sysctls=masked), held=TWO)) == []
 
 
+def test_where_the_virtual_address_is_on_an_interface_clients_come_in_by_that_one():
+    both = strict(all=1, eth0=1, eth1=1)
+    seen = facts(service(server(forwarding=GATE)), sysctls=both)
+    assert "eth0" in only(network, with_network(seen, held=TWO + on("eth0", "192.0.2.80"))).seen
+    assert len(wrong(network, with_network(seen, held=TWO + on("lo", "192.0.2.80")))) == 2
+
+
 def test_a_director_that_is_its_own_server_and_answers_arp_for_the_others():
     seen = with_routes(facts(service(server(forwarding=GATE)), sysctls={}), {A.address: LOCAL})
     found = only(network, with_network(seen, held=on("lo", "192.0.2.80")))

@@ -121,7 +121,6 @@ def test_probes_alone_may_fill_connection_tracking():
         (Room("the log", "/var/log", 30 * MB, 0.02, 0.5), ("disk.space", Level.WARNING)),
         (Room("the log", "/var/log", 900 * MB, 0.2, 0.001), ("disk.space", Level.WARNING)),
         (Room("the log", "/var/log", 0, 0.0, 0.5), ("disk.space", Level.ERROR)),
-        (Room("the log", "/var/nowhere", missing=True), ("disk.writable", Level.ERROR)),
         (Room("the log", "/var/log", 900 * MB, read_only=True), ("disk.writable", Level.ERROR)),
     ],
 )

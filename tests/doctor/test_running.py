@@ -104,7 +104,6 @@ def test_errors_and_warnings_of_the_configuration_are_counted_and_the_first_is_s
 @pytest.mark.parametrize(
     ("one", "topic"),
     [
-        (service(), "config.empty"),
         (service(server(), real(B, unchecked=True)), "config.unchecked"),
         (service(server()), "config.alone"),
         (service(server(admin=Admin.DRAINED), server(B, admin=Admin.MAINTENANCE)), "config.all-out"),

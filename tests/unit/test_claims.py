@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible, offset_of
+from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible, holders, lock_file, offset_of
+from healthd.ipvs.namespace import NamespaceMissing
 from healthd.model import Family, FwmarkKey
 from tests.support.builders import DNS, MAIL, WWW
 
@@ -112,6 +113,25 @@ def test_a_child_does_not_share_the_claims(claims, other):
     claims.take([WWW])
     subprocess.run(["/bin/true"], check=True, close_fds=False)
     assert "already kept" in other("take WWW")
+
+
+def test_who_keeps_services_can_be_asked_by_somebody_without_claims(other, path):
+    assert holders(path, [WWW]) == frozenset()
+    assert other("take WWW") == "done"
+    assert holders(path, [WWW, MAIL]) == {other.process.pid}
+    assert holders(path, [MAIL]) == frozenset()
+    assert "already kept" not in other("take MAIL")
+
+
+def test_a_lock_file_that_is_a_link_tells_nothing(tmp_path):
+    (tmp_path / "table-1.lock").symlink_to(tmp_path / "elsewhere")
+    assert holders(tmp_path / "table-1.lock", [WWW]) is None
+
+
+def test_the_lock_file_of_a_table_is_that_of_its_namespace(tmp_path):
+    assert lock_file(None, tmp_path) == lock_file("/proc/self/ns/net", tmp_path)
+    with pytest.raises(NamespaceMissing):
+        lock_file("no-such-namespace", tmp_path)
 
 
 def test_a_folder_that_cannot_be_had_is_one_sentence_with_a_remedy(tmp_path):
