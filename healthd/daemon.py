@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd import __version__
+from healthd.api import HttpListener
 from healthd.claims import AlreadyClaimed, Claims
 from healthd.commands import exits
 from healthd.config.formats import AS_IT_IS, Reading
@@ -109,6 +110,7 @@ class Daemon:
         announcer: Announcer,
         director: Director,
         operators: Operators,
+        http: HttpListener,
     ) -> None:
         self._config = config
         self._options = options
@@ -119,6 +121,7 @@ class Daemon:
         self._announcer = announcer
         self._director = director
         self._operators = operators
+        self._http = http
         self._maintenance = Maintenance(partial(director.wish, MAINTENANCE_FILES))
         self._watching = Watching(options.config, self.reload, self._ignored, options.reading)
         self._read_at = options.read_at
@@ -307,6 +310,7 @@ class Daemon:
         self._orders.log.apply(config.settings.log)
         self._config = config
         self._announcer.apply(config)
+        self._http.apply(config.settings.http)
         await self._maintenance.apply(config.services)
         self._watching.apply(config, self._read_at)
 
@@ -335,6 +339,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "prober": (old.prober, new.prober),
         "runner": (old.runner, new.runner),
         "control": (old.control, new.control),
+        "http.listen": (old.http.listen, new.http.listen),
+        "http.cert_file": (old.http.cert_file is None, new.http.cert_file is None),
         "state": (old.state, new.state),
     }
     return [name for name, (before, after) in parts.items() if before != after]

@@ -1,6 +1,6 @@
 """Starting the daemon: everything it is made of, in order, and taken apart in reverse order.
 
-Claims, table (must answer, or we say why and go), hooks, director, prober, control socket.
+Claims, table (must answer, or we say why and go), hooks, director, prober, control socket, HTTP.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from healthd.api import ControlSocket, ControlSocketUnusable
+from healthd.api import ControlSocket, ControlSocketUnusable, HttpListener
 from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible, lock_file
 from healthd.commands import exits
 from healthd.config.problems import Problem
@@ -117,7 +117,8 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     operators = Operators(partial(director.wish, OPERATORS), announcer.event, time.time)
     await operators.begin(store)
     await history.begin(store, settings.state.keep)
-    daemon = Daemon(config, options, orders, claims, table, announcer, director, operators)
+    http = HttpListener(settings.http)
+    daemon = Daemon(config, options, orders, claims, table, announcer, director, operators, http)
     mail.attach(lambda: daemon.stage, lambda: missing(director))
     monitor.attach(lambda ref: director.roster.admin(ref) is Admin.MAINTENANCE)
     parts = Parts(director, table, prober, operators, history, announcer, orders.log)
@@ -125,6 +126,8 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     control = ControlSocket(settings.control.socket, settings.control.group, console)
     stack.push_async_callback(control.close)
     await control.start()
+    stack.push_async_callback(http.close)
+    await http.start(console)
     return daemon
 
 

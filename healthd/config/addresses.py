@@ -70,8 +70,8 @@ def parse_group(text: object) -> Address:
     return found
 
 
-def _split(text: object) -> tuple[str, int | None]:
-    """Address part and port of 192.0.2.1:80, [2001:db8::1]:80 or an address alone."""
+def split(text: object) -> tuple[str, int | None]:
+    """Address part and port of 192.0.2.1:80, [2001:db8::1]:80 or an address alone. Raises Unfit."""
     if not isinstance(text, str):
         raise Unfit
     found = _BRACKETS.fullmatch(text)
@@ -91,7 +91,7 @@ def _port(text: str) -> int:
 
 def parse_endpoint(text: object) -> Endpoint:
     """An address, with or without a port. Raises Unfit."""
-    address, port = _split(text)
+    address, port = split(text)
     return Endpoint(parse_address(address), port)
 
 
@@ -105,7 +105,7 @@ def parse_virtual(text: object) -> Endpoint:
 
 def parse_span(text: object) -> Span:
     """An address or a range of addresses, with or without a port. Raises Unfit."""
-    inner, port = _split(text)
+    inner, port = split(text)
     low, dash, high = inner.partition("-")
     if dash and _HOST.fullmatch(inner) and not _looks_numeric(low):
         raise Unfit("host names are not resolved, give the address")

@@ -228,6 +228,32 @@ class ControlSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """Somebody who may ask over TCP. digest: SHA-256 of the token. writes: may change things, where that is allowed."""
+
+    name: str
+    digest: bytes = field(repr=False)
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The status page and the API on TCP. listen: addresses with ports, empty for nowhere.
+
+    cert_file, key_file: of TLS, which only addresses of loopback do without. write: whether tokens may. anonymous:
+    whether anybody may read. names: host names, in small letters, that a request may be for.
+    """
+
+    listen: tuple[tuple[str, int], ...] = ()
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    tokens: tuple[Token, ...] = ()
+    write: bool = False
+    anonymous: bool = False
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class StateSettings:
     """What must live through a restart. file: None for the usual place. keep: seconds that events are kept."""
 
@@ -252,6 +278,7 @@ class Settings:
     prober: ProberSettings = ProberSettings()
     runner: RunnerSettings = RunnerSettings()
     control: ControlSettings = ControlSettings()
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     state: StateSettings = StateSettings()
     reload: ReloadSettings = ReloadSettings()

@@ -13,6 +13,7 @@ from healthd.config import addresses
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
 from healthd.config.defaults import DaemonLayers
 from healthd.config.files import no_account, no_folder, no_program
+from healthd.config.http import HttpTable, read_http
 from healthd.config.kinds import (
     absolute,
     account,
@@ -34,6 +35,7 @@ from healthd.config.schema import (
     ControlSettings,
     Drift,
     ExecHook,
+    HttpSettings,
     LogSettings,
     OnStop,
     ProberSettings,
@@ -235,6 +237,7 @@ SINGLE: Mapping[str, type[Any]] = {
     "prober": ProberTable,
     "runner": RunnerTable,
     "control": ControlTable,
+    "http": HttpTable,
     "log": LogTable,
     "state": StateTable,
     "mail": MailTable,
@@ -250,11 +253,14 @@ def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> tuple[Se
     many_of = {name: _repeated(tree, name, table, root, report) for name, table in REPEATED.items()}
     if report.strict_files:
         _check_files(one, report)
-    settings = _settings(one, _sync(many_of["sync"], report), tuple(_hook(hook, report) for hook in many_of["hook"]))
+    hooks = tuple(_hook(hook, report) for hook in many_of["hook"])
+    settings = _settings(one, read_http(one["http"], report), _sync(many_of["sync"], report), hooks)
     return settings, DaemonLayers(one["mail"].layer, one["maintenance"].layer)
 
 
-def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook, ...]) -> Settings:
+def _settings(
+    one: Mapping[str, Any], http: HttpSettings, sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook, ...]
+) -> Settings:
     table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
     callback, state = one["reload"].callback, one["state"]
     return Settings(
@@ -263,6 +269,7 @@ def _settings(one: Mapping[str, Any], sync: tuple[SyncDaemon, ...], hooks: tuple
         prober=ProberSettings(prober.processes, prober.in_flight, prober.watch_neighbours),
         runner=RunnerSettings(runner.user, runner.parallel),
         control=ControlSettings(File(control.socket), control.group),
+        http=http,
         log=LogSettings(log.to, log.format, log.level, log.facility, log.style),
         state=StateSettings(File(state.file) if state.file else None, state.keep),
         reload=ReloadSettings(one["reload"].watch, File(callback) if callback else None),

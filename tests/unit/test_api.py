@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.api import ControlSocket, ControlSocketUnusable, paths, server
+from healthd.api import ControlSocket, ControlSocketUnusable, door, paths
 from healthd.api.peers import Peer, Readers
 from healthd.control import ControlError, ask
 
@@ -218,7 +218,7 @@ async def test_numbers_that_json_has_no_word_for_are_never_sent(tmp_path):
 async def test_clients_beyond_the_limit_are_hung_up_on(tmp_path):
     """Those that are there keep their place; when one leaves, the next is served."""
     async with serving(tmp_path / "s"):
-        slow = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(server.MOST_CLIENTS)]
+        slow = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(door.MOST_CLIENTS)]
         for _, writer in slow:
             writer.write(b"GET /v1/sta")
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
