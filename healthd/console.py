@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from healthd import __version__
 from healthd.api import Document, NotFound, Order, Refused
@@ -13,21 +13,17 @@ from healthd.assignment import ServerRef
 from healthd.config.load import Loaded
 from healthd.config.problems import render
 from healthd.config.schema import RealServer, ServiceConfig
-from healthd.director import Director
 from healthd.effective import effective
 from healthd.explain import explain_server, explain_service
-from healthd.history import History
-from healthd.hooks import Announcer
-from healthd.ipvs.base import IpvsTable, ServiceCounters, TableUnavailable
-from healthd.log.setup import Log
+from healthd.ipvs.base import ServiceCounters, TableUnavailable
 from healthd.maintenance import MAINTENANCE_FILES
+from healthd.metrics import Exposition
 from healthd.model import ServiceKey
-from healthd.operators import Operators
 from healthd.ops import describe
 from healthd.overrides import Override, OverrideKind, Scope, UnknownName, endangered, find, wishes
+from healthd.parts import Parts
 from healthd.policy import combined
 from healthd.preview import known_from, preview
-from healthd.prober.base import Prober
 from healthd.state import Kept, StateUnusable, Wanted
 from healthd.view import Scene, describe_all, describe_override, describe_server, refused_rows
 
@@ -35,24 +31,12 @@ Reload = Callable[[], Awaitable[Document]]
 Read = Callable[[], Awaitable[Loaded]]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of the daemon that are asked."""
-
-    director: Director
-    table: IpvsTable
-    prober: Prober
-    operators: Operators
-    history: History
-    announcer: Announcer
-    log: Log
-
-
 class Console:
     """Answers for one daemon. reload, read: the daemon's; the second only reads what the first would bring."""
 
     def __init__(self, parts: Parts, reload: Reload, read: Read) -> None:
         self._parts = parts
+        self._exposition = Exposition(parts)
         self._director = parts.director
         self._reload = reload
         self._read = read
@@ -107,6 +91,10 @@ class Console:
     async def config(self) -> Document:
         """The configuration in force, without secrets."""
         return effective(self._director.config)
+
+    async def metrics(self, accept: str) -> tuple[str, Sequence[bytes]]:
+        """What Prometheus scrapes."""
+        return await self._exposition.scrape(accept)
 
     # --- to have done ------------------------------------------------------------------------------------------
 

@@ -50,6 +50,16 @@ def unseen(assignment: Assignment, batch: Sequence[Observation]) -> None:
     """Nobody wants to see what probes found."""
 
 
+def both(one: Monitor, other: Monitor) -> Monitor:
+    """Two that want to see what probes found."""
+
+    def watched(assignment: Assignment, batch: Sequence[Observation]) -> None:
+        one(assignment, batch)
+        other(assignment, batch)
+
+    return watched
+
+
 class Director:
     """Keeps one table true.
 

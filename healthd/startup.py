@@ -17,9 +17,10 @@ from healthd.claims import AlreadyClaimed, Claims, ClaimsImpossible, lock_file
 from healthd.commands import exits
 from healthd.config.problems import Problem
 from healthd.config.schema import Admin, Config, Settings
-from healthd.console import Console, Parts
+from healthd.console import Console
 from healthd.daemon import Daemon, Options, log_problems
-from healthd.director import Director
+from healthd.director import Director, both
+from healthd.failures import Failures
 from healthd.history import History
 from healthd.hooks import Announcer, FallbackCommands, LogHook, MailHook
 from healthd.hooks.monitor import Monitor
@@ -29,6 +30,7 @@ from healthd.log.setup import configure
 from healthd.missing import missing
 from healthd.operators import Operators
 from healthd.overrides import OPERATORS
+from healthd.parts import Parts
 from healthd.privileges import DIRECTOR, LENT, PROBER, Capabilities, Capability, lower
 from healthd.prober.base import Prober
 from healthd.prober.local import LocalProber
@@ -111,7 +113,9 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     announcer = Announcer([LogHook(), history, FallbackCommands(), monitor, mail])
     announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
-    director = Director(table, announcer.event, time.monotonic, time.time, monitor.observed)
+    failures = Failures()
+    watched = both(monitor.observed, failures.observed)
+    director = Director(table, announcer.event, time.monotonic, time.time, watched)
     prober = await _prober(director, settings, options.in_process, stack)
     director.attach(prober)
     operators = Operators(partial(director.wish, OPERATORS), announcer.event, time.time)
@@ -121,7 +125,7 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     daemon = Daemon(config, options, orders, claims, table, announcer, director, operators, http)
     mail.attach(lambda: daemon.stage, lambda: missing(director))
     monitor.attach(lambda ref: director.roster.admin(ref) is Admin.MAINTENANCE)
-    parts = Parts(director, table, prober, operators, history, announcer, orders.log)
+    parts = Parts(director, table, prober, operators, history, announcer, orders.log, failures)
     console = Console(parts, daemon.reload, daemon.read)
     control = ControlSocket(settings.control.socket, settings.control.group, console)
     stack.push_async_callback(control.close)

@@ -84,13 +84,15 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
                 "healthd.missing",
                 "healthd.operators",
                 "healthd.overrides",
+                "healthd.failures",
+                "healthd.parts",
                 "healthd.state",
             ),
             ("healthd.watching",),
         ),
     ),
     ("doctor", (("healthd.doctor",),)),
-    ("outside", (("healthd.api",), ("healthd.effective",), ("healthd.explain",))),
+    ("outside", (("healthd.api",), ("healthd.effective",), ("healthd.explain",), ("healthd.metrics",))),
     ("answers", (("healthd.console",),)),
     ("daemon", (("healthd.daemon", "healthd.startup", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
@@ -129,11 +131,13 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "h2": ("checks.grpc_call",),
     "httptools": ("checks.http_answer",),
     "oracledb": ("checks.oracle_session",),
+    "prometheus_client": ("healthd.metrics",),
     "pyroute2": ("healthd.ipvs.namespace", "healthd.ipvs.netlink", "healthd.ipvs.watch"),
     "tomli": ("healthd.config",),
 }
 
-MODULE_OF = {"dnspython": "dns"}  # where a distribution's module is not named as it is
+# where a distribution's module is not named as it is
+MODULE_OF = {"dnspython": "dns", "prometheus-client": "prometheus_client"}
 
 # A check knows the contract and its own library, and asks through steps. These of the standard library would let it
 # go around them; a check whose library brings its own I/O is named.

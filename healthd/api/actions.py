@@ -84,6 +84,10 @@ class Actions(Protocol):
         """The configuration in force, without secrets."""
         ...
 
+    async def metrics(self, accept: str) -> tuple[str, Sequence[bytes]]:
+        """Content type and, in pieces, the text for Prometheus. accept: the header of that name."""
+        ...
+
     async def reload(self, *, dry: bool) -> Document:
         """Read the configuration again. dry: only say what that would change."""
         ...

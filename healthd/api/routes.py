@@ -129,6 +129,19 @@ async def _reload(asked: Asked) -> web.StreamResponse:
     return as_json(await asked.actions.reload(dry="dry" in asked.http.query))
 
 
+async def _metrics(asked: Asked) -> web.StreamResponse:
+    """The text may be many megabytes: it goes in pieces, as fast as the client reads."""
+    content_type, pieces = await asked.actions.metrics(", ".join(asked.http.headers.getall("Accept", [])))
+    length = str(sum(map(len, pieces)))
+    response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": length})
+    with suppress(ConnectionResetError):
+        await response.prepare(asked.http)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+    return response
+
+
 ROUTES = (
     Route("GET", "/v1/status", Right.READ, _status),
     Route("GET", "/v1/servers", Right.READ, _servers),
@@ -141,6 +154,7 @@ ROUTES = (
     Route("POST", "/v1/check-now", Right.WRITE, _check_now),
     Route("POST", "/v1/resync", Right.WRITE, _resync),
     Route("GET", "/v1/config", Right.WRITE, _config),
+    Route("GET", "/metrics", Right.READ, _metrics),
     Route("POST", "/v1/reload", Right.WRITE, _reload),
 )
 

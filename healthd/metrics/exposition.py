@@ -1,0 +1,97 @@
+"""The text of a scrape, in the format that the scraper prefers.
+
+What is gathered serves everybody who asks within a second. Gathering goes on in the loop, in slices of a few
+milliseconds: beside a thread the loop would wait for the interpreter's lock for longer than that, again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from healthd.ipvs.base import ServiceCounters, TableUnavailable
+from healthd.metrics.families import Family
+from healthd.metrics.grid import Body, Labels
+from healthd.metrics.overview import Overview
+from healthd.metrics.slices import in_slices
+from healthd.metrics.sweep import Moment, Sweep
+from healthd.model import ServiceKey
+from healthd.parts import Parts
+
+FRESH = 1.0
+"""Seconds for which what was gathered is good; so the kernel's counters are read once a second at most."""
+END = b"# EOF\n"
+
+Encoder = Callable[[Collector], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What one scrape tells. small: for the library. large: metrics whose lines are made already, in pieces."""
+
+    small: tuple[Metric, ...]
+    large: tuple[tuple[Family, Body], ...]
+
+
+class _Given(Collector):
+    """A collector of what is there already."""
+
+    def __init__(self, *metrics: Metric) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._metrics)
+
+
+class Exposition:
+    """Answers scrapes. Needs a running loop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._labels = Labels()
+        self._gathering = asyncio.Lock()
+        self._gathered: Gathered | None = None
+
+    async def scrape(self, accept: str) -> tuple[str, Body]:
+        """Content type, and the text in pieces. accept: the scraper's header, empty if there is none."""
+        encoder, content_type = choose_encoder(accept)
+        async with self._gathering:
+            gathered = self._gathered or await self._gather()
+        return content_type, pieces(gathered, encoder)
+
+    async def _gather(self) -> Gathered:
+        counters = await self._counters()
+        timings = await self._parts.prober.timings()
+        self._labels.turn()
+        sweep = Sweep(self._parts, Moment(timings, counters, time.time() - time.monotonic()), self._labels)
+        await in_slices(sweep.steps())
+        small = tuple(Overview(self._parts, sweep.tallies).collect())
+        self._gathered = Gathered(small, tuple(chain.from_iterable(grid.bodies() for grid in sweep.grids)))
+        asyncio.get_running_loop().call_later(FRESH, self._forget)
+        return self._gathered
+
+    async def _counters(self) -> Mapping[ServiceKey, ServiceCounters]:
+        """The kernel's counters; none while there is no table, which the metrics tell."""
+        director = self._parts.director
+        if director.table_error is not None:
+            return {}
+        try:
+            return (await self._parts.table.snapshot(director.roster.services.keys(), counters=True)).counters
+        except TableUnavailable:
+            return {}  # the director finds that, too, and tells it
+
+    def _forget(self) -> None:
+        self._gathered = None
+
+
+def pieces(gathered: Gathered, encoder: Encoder) -> Body:
+    """The text in pieces: what servers have, each below the heading that the library gives it, then all the rest."""
+    large = ((encoder(_Given(family.metric())).removesuffix(END), *body) for family, body in gathered.large)
+    return [*chain.from_iterable(large), encoder(_Given(*gathered.small))]
