@@ -5,6 +5,7 @@ An event is made only once the table has acknowledged what it tells; it says wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -42,6 +43,21 @@ class Kind(Enum):
     CHANGE_IGNORED = "change-ignored"
     STARTED = "started"
     STOPPING = "stopping"
+
+
+RECOVERIES: Mapping[Kind, Kind] = {
+    Kind.SERVER_UP: Kind.SERVER_DOWN,
+    Kind.SERVER_REMOVED: Kind.SERVER_DOWN,
+    Kind.SERVER_SURE: Kind.SERVER_UNSURE,
+    Kind.FALLBACK_OFF: Kind.FALLBACK_ON,
+    Kind.SERVICE_UP: Kind.SERVICE_DOWN,
+    Kind.SERVICE_REMOVED: Kind.SERVICE_DOWN,
+    Kind.TABLE_BACK: Kind.TABLE_LOST,
+    Kind.RELOADED: Kind.RELOAD_FAILED,
+}
+"""What ends, and what it ends."""
+PROBLEMS = (*dict.fromkeys(RECOVERIES.values()), Kind.ROW_REFUSED, Kind.PROBER_LOST, Kind.DRIFT)
+"""What somebody should look at. Of the last three no event tells the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     mail = MailHook()
     monitor = Monitor()
     history = History()
-    announcer = Announcer([LogHook(), history, FallbackCommands(), monitor, mail])
+    announcer = Announcer([LogHook(), history, FallbackCommands(), monitor, mail], shelf=store)
     announcer.apply(config)
     stack.push_async_callback(announcer.close, HOOK_GRACE)
     failures = Failures()

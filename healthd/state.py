@@ -189,7 +189,7 @@ class StateStore:
         return [Shelved(*row) for row in rows]
 
     async def shelve(self, hook: str, put: Sequence[Shelved], drop: Sequence[int]) -> None:
-        """Put some here, in the place of those of the same number, and take others away; on the disk when this returns."""
+        """Put some here, in the place of those of the same number, and take others away. Then it is on the disk."""
         rows = [(hook, one.number, one.at, one.group, one.text) for one in put]
 
         def work() -> None:

@@ -124,7 +124,7 @@ PURE_LIBRARY = frozenset(
 
 # The one home of each library. A home is a module, or a package with all that is in it.
 HOMES: Mapping[str, tuple[str, ...]] = {
-    "aiohttp": ("healthd.api",),
+    "aiohttp": ("healthd.api", "healthd.hooks.webhook"),
     "aiosmtplib": ("healthd.hooks.smtp",),
     "asyncinotify": ("healthd.folders",),
     "dns": ("checks.dns",),

@@ -28,6 +28,14 @@ def unusable(path: str, use: str) -> str:
     return ""
 
 
+def credential(file: Path) -> Path | None:
+    """Where a file of secrets is: itself, or among the credentials that systemd gave us; None if it gave us none."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    if file.is_absolute():
+        return file
+    return Path(given) / file if given else None
+
+
 def no_folder(path: str) -> str:
     """Why a file cannot be made at a path: the folder is missing; empty if it is there."""
     folder = Path(path).parent

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd.config.decode import Key, keys_of
+from healthd.config.hooks import WebhookTable
 from healthd.config.settings import REPEATED, SINGLE, TimeoutsTable
 from healthd.config.tables import (
     DEFAULT_OF_CHECK,
@@ -65,6 +66,7 @@ def _settings() -> Iterator[str]:
             yield from _section("timeouts = { ... }", TimeoutsTable)
     for name, table in REPEATED.items():
         yield from _section(f"[[{name}]]", table)
+    yield from _section('[[hook]] type = "webhook"', WebhookTable)
 
 
 def _section(title: str, table: type[Any]) -> Iterator[str]:

@@ -176,6 +176,43 @@ class ExecHook:
     place: Place = Place()
 
 
+class Template(Enum):
+    """What the receiver of a webhook understands."""
+
+    JSON = "json"
+    ALERTMANAGER = "alertmanager"
+    SLACK = "slack"
+    PAGERDUTY = "pagerduty"
+    NTFY = "ntfy"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver of events over HTTP. name: no other has it. on: values of events.Kind, empty for the template's own.
+
+    url or url_file is there. retries: after a failure, None for as long as an event is news. group: seconds from the
+    first event to the message that tells of all. per_minute: most messages. secret: `whsec_` and base64. Files of
+    secrets are read before each use; one that is no absolute path is the name of a systemd credential.
+    """
+
+    name: str
+    template: Template = Template.JSON
+    url: str | None = field(default=None, repr=False)
+    url_file: Path | None = None
+    on: frozenset[str] = frozenset()
+    timeout: float = 10.0
+    retries: int | None = None
+    group: float = 5.0
+    per_minute: int = 20
+    secret: str | None = field(default=None, repr=False)
+    secret_file: Path | None = None
+    token_file: Path | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    verify: bool = True
+    ca_file: Path | None = None
+    place: Place = Place()
+
+
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """Where and how the log goes. to: stderr, journald, syslog or a file's path. format: text or json.
@@ -282,7 +319,7 @@ class Settings:
     log: LogSettings = LogSettings()
     state: StateSettings = StateSettings()
     reload: ReloadSettings = ReloadSettings()
-    hooks: tuple[ExecHook, ...] = ()
+    hooks: tuple[ExecHook | Webhook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from healthd.config import addresses
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
 from healthd.config.defaults import DaemonLayers
 from healthd.config.files import no_account, no_folder, no_program
+from healthd.config.hooks import HookTable, read_hooks
 from healthd.config.http import HttpTable, read_http
 from healthd.config.kinds import (
     absolute,
@@ -42,11 +43,11 @@ from healthd.config.schema import (
     ReloadSettings,
     RunnerSettings,
     Settings,
+    Webhook,
     StateSettings,
     TableSettings,
 )
 from healthd.config.tables import Given, MailTable, nested
-from healthd.events import Kind as EventKind
 from healthd.model import Address, SyncDaemon, SyncState, Timeouts
 
 MAX_KERNEL_TIMEOUT = 31 * 86400
@@ -209,28 +210,6 @@ class ReloadTable:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HookTable:
-    """A program that is told of events."""
-
-    layer: Layer
-    command: tuple[str, ...] = key(
-        many(text, "a list of texts: the program and its arguments", least=1, alone=False),
-        "the program and its arguments; no shell is involved",
-        (),
-        required=True,
-    )
-    type: str = key(_names(("exec",)), "kind of hook", "exec", shown='"exec"')
-    on: tuple[str, ...] = key(
-        many(_names(tuple(kind.value for kind in EventKind)), "a list of events"),
-        "events to tell; [] for all",
-        (),
-        shown="[]",
-    )
-    timeout: float = key(duration(0.1), "time after which the program is killed", 10.0, shown='"10s"')
-    retries: int = key(whole(0, 100), "attempts after a failed one", 2, shown="2")
-
-
 SINGLE: Mapping[str, type[Any]] = {
     "daemon": DaemonTable,
     "table": TableTable,
@@ -250,16 +229,15 @@ REPEATED: Mapping[str, type[Any]] = {"sync": SyncTable, "hook": HookTable}
 def read_settings(tree: Mapping[str, Any], root: At, report: Report) -> tuple[Settings, DaemonLayers]:
     """All settings of a healthd.toml, and those that services inherit; what is wrong is reported."""
     one = {name: _single(tree, name, table, root, report) for name, table in SINGLE.items()}
-    many_of = {name: _repeated(tree, name, table, root, report) for name, table in REPEATED.items()}
+    sync = _sync(_repeated(tree, "sync", SyncTable, root, report), report)
     if report.strict_files:
         _check_files(one, report)
-    hooks = tuple(_hook(hook, report) for hook in many_of["hook"])
-    settings = _settings(one, read_http(one["http"], report), _sync(many_of["sync"], report), hooks)
+    settings = _settings(one, read_http(one["http"], report), sync, read_hooks(tree, root, report))
     return settings, DaemonLayers(one["mail"].layer, one["maintenance"].layer)
 
 
 def _settings(
-    one: Mapping[str, Any], http: HttpSettings, sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook, ...]
+    one: Mapping[str, Any], http: HttpSettings, sync: tuple[SyncDaemon, ...], hooks: tuple[ExecHook | Webhook, ...]
 ) -> Settings:
     table, prober, runner, control, log = (one[name] for name in ("table", "prober", "runner", "control", "log"))
     callback, state = one["reload"].callback, one["state"]
@@ -317,11 +295,3 @@ def _sync(found: list[SyncTable], report: Report) -> tuple[SyncDaemon, ...]:
                 one.layer.where("state"), f"state: a second {one.state.name.lower()}; the kernel has one of each"
             )
     return tuple(SyncDaemon(o.state, o.interface, o.id, o.max_length, o.group, o.port, o.ttl) for o in found)
-
-
-def _hook(hook: HookTable, report: Report) -> ExecHook:
-    why = no_program(hook.command[0]) if report.strict_files else ""
-    if why:
-        report.error(hook.layer.where("command") / 0, f"command: {why}", found=hook.command[0])
-    place = hook.layer.at.source.place(hook.layer.at.path)
-    return ExecHook(hook.command, frozenset(hook.on), hook.timeout, hook.retries, place)

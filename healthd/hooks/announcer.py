@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from healthd.config.schema import Config, ExecHook, Place
+from healthd.config.schema import Config, ExecHook, Place, Webhook
 from healthd.events import Event
-from healthd.hooks.base import Hook, HookStats
+from healthd.hooks.base import Hook, HookStats, Shelf
 from healthd.hooks.exec import exec_hook
+from healthd.hooks.messenger import Messenger
+from healthd.hooks.webhook import Client
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ RETIRED_GRACE = 60.0
 
 @runtime_checkable
 class Configurable(Protocol):
-    """A hook that is always there and goes by the configuration."""
+    """A hook that goes by the configuration."""
 
     def configure(self, config: Config) -> None:
         """Go by this configuration from now on."""
@@ -29,23 +31,43 @@ class Configurable(Protocol):
 
 
 class Announcer:
-    """All hooks. always: those that stay for good, the log first. make: builds one that is configured."""
+    """All hooks. always: those that stay for good, the log first. make: builds one that runs a program.
 
-    def __init__(self, always: Sequence[Hook] = (), make: Callable[[ExecHook], Hook] = exec_hook) -> None:
+    shelf: where webhooks keep what waits through a restart; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        always: Sequence[Hook] = (),
+        make: Callable[[ExecHook], Hook] = exec_hook,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._always = tuple(always)
         self._make = make
-        self._configured: dict[ExecHook, Hook] = {}
+        self._shelf = shelf
+        self._client = Client()
+        self._configured: dict[ExecHook | str, Hook] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
     def apply(self, config: Config) -> None:
-        """Have exactly its hooks from now on. One that stays as it is keeps its queue, its counts and its pace."""
-        for hook in self._always:
+        """Have exactly its hooks from now on.
+
+        A program's hook that stays as it is, and a webhook that keeps its name, keep queue, counts and pace.
+        """
+        wanted = {_identity(settings): settings for settings in config.settings.hooks}
+        for gone in self._configured.keys() - wanted.keys():
+            self._retire(self._configured[gone])
+        self._configured = {
+            identity: self._configured.get(identity) or self._made(settings) for identity, settings in wanted.items()
+        }
+        for hook in self._hooks():
             if isinstance(hook, Configurable):
                 hook.configure(config)
-        keys = dict.fromkeys(replace(settings, place=Place()) for settings in config.settings.hooks)
-        for settings in self._configured.keys() - keys.keys():
-            self._retire(self._configured[settings])
-        self._configured = {settings: self._configured.get(settings) or self._make(settings) for settings in keys}
+
+    def _made(self, settings: ExecHook | Webhook) -> Hook:
+        if isinstance(settings, Webhook):
+            return Messenger(settings, self._client.send, self._shelf)
+        return self._make(settings)
 
     def event(self, event: Event) -> None:
         """Give one event to every hook, in the order of the configuration."""
@@ -63,6 +85,7 @@ class Announcer:
         """Let all hooks deliver what waits, together at most `grace` seconds. The log ends after the others."""
         await _close((*self._always[1:], *self._configured.values()), grace)
         await self._end_retired()
+        await self._client.close()
         await _close(self._always[:1], grace)
 
     def _hooks(self) -> tuple[Hook, ...]:
@@ -78,6 +101,11 @@ class Announcer:
         for task in retiring:
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
+
+
+def _identity(settings: ExecHook | Webhook) -> ExecHook | str:
+    """What makes it the same hook after a reload."""
+    return settings.name if isinstance(settings, Webhook) else replace(settings, place=Place())
 
 
 async def _close(hooks: Sequence[Hook], grace: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,9 +47,42 @@ class Hook(Protocol):
 
 
 class DeliveryFailed(Exception):
-    """A receiver did not take an event: why, in one line. output: what it said. final: trying again is of no use."""
+    """A receiver did not take an event: why, in one line. output: what it said. final: trying again is of no use.
 
-    def __init__(self, why: str, output: str = "", *, final: bool = False) -> None:
+    after: seconds that the receiver asks to be left alone.
+    """
+
+    def __init__(self, why: str, output: str = "", *, final: bool = False, after: float = 0.0) -> None:
         self.output = output
         self.final = final
+        self.after = after
         super().__init__(why)
+
+
+class NotKept(Exception):
+    """What should live through a restart cannot be kept, or read. One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """An event of a hook that must live through a restart. number: its own within the hook, growing with time.
+
+    at: seconds since the epoch. group: the message that told of it, empty while it waits. text: the event.
+    """
+
+    number: int
+    at: float
+    group: str
+    text: str
+
+
+class Shelf(Protocol):
+    """Where hooks keep events through a restart. Both may raise NotKept and leave what was there as it was."""
+
+    async def shelved(self, hook: str) -> list[Shelved]:
+        """All that a hook has there, oldest first."""
+        ...
+
+    async def shelve(self, hook: str, put: Sequence[Shelved], drop: Sequence[int]) -> None:
+        """Put some there, in the place of those of the same number, and take others away."""
+        ...

@@ -1,0 +1,45 @@
+"""Events of many servers, and what a kill and a shelf do to those that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from healthd.events import Event, Kind
+from healthd.hooks.messenger import Messenger, Pace
+from healthd.model import DestKey
+from healthd.state import StateStore
+
+from .samples import WWW, sample
+
+BRISK = Pace(first=0.01, most=0.05)
+RACK = [replace(WWW.reals[0], key=DestKey(IPv4Address(f"10.0.0.{number}"), 80)) for number in range(100)]
+DECLARED = (replace(WWW, reals=tuple(RACK)),)
+
+
+def down(number: int, kind: Kind = Kind.SERVER_DOWN, **changes) -> Event:
+    return replace(sample(kind), real=f"10.0.{number // 250}.{number % 250}:80", at=time.time(), **changes)
+
+
+def up(number: int) -> Event:
+    return down(number, Kind.SERVER_UP)
+
+
+async def kill(messenger: Messenger) -> None:
+    """End it as a kill does, once the shelf has what it was given."""
+    for task in (messenger._task, messenger._shelving._task):
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+    messenger._waiting, messenger._task = type(messenger._waiting)(), None
+
+
+async def kept(store: StateStore, number: int, name: str = "test") -> list:
+    """Wait until so many of a hook's events are on the shelf."""
+    end = time.monotonic() + 20
+    while len(found := await store.shelved(name)) != number:
+        assert time.monotonic() < end, found
+        await asyncio.sleep(0.01)
+    return found
