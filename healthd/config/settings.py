@@ -21,13 +21,11 @@ from healthd.config.kinds import (
     duration,
     flag,
     interface,
-    many,
     members,
     netns,
     path,
     socket_path,
     tables,
-    text,
     whole,
     whole_seconds,
     words,
@@ -43,9 +41,9 @@ from healthd.config.schema import (
     ReloadSettings,
     RunnerSettings,
     Settings,
-    Webhook,
     StateSettings,
     TableSettings,
+    Webhook,
 )
 from healthd.config.tables import Given, MailTable, nested
 from healthd.model import Address, SyncDaemon, SyncState, Timeouts
