@@ -50,11 +50,17 @@ class _Given(Collector):
         return iter(self._metrics)
 
 
-class Exposition:
-    """Answers scrapes. Needs a running loop."""
+def monotonic_zero() -> float:
+    """Seconds since the epoch when this machine's monotonic clock was at zero."""
+    return time.time() - time.monotonic()
 
-    def __init__(self, parts: Parts) -> None:
+
+class Exposition:
+    """Answers scrapes. epoch: seconds since the epoch at the director's zero. Needs a running loop."""
+
+    def __init__(self, parts: Parts, epoch: Callable[[], float] = monotonic_zero) -> None:
         self._parts = parts
+        self._epoch = epoch
         self._labels = Labels()
         self._gathering = asyncio.Lock()
         self._gathered: Gathered | None = None
@@ -70,11 +76,11 @@ class Exposition:
         counters = await self._counters()
         timings = await self._parts.prober.timings()
         self._labels.turn()
-        sweep = Sweep(self._parts, Moment(timings, counters, time.time() - time.monotonic()), self._labels)
+        sweep = Sweep(self._parts, Moment(timings, counters, self._epoch()), self._labels)
         await in_slices(sweep.steps())
         small = tuple(Overview(self._parts, sweep.tallies).collect())
         self._gathered = Gathered(small, tuple(chain.from_iterable(grid.bodies() for grid in sweep.grids)))
-        asyncio.get_running_loop().call_later(FRESH, self._forget)
+        asyncio.get_running_loop().call_later(FRESH, self.forget)
         return self._gathered
 
     async def _counters(self) -> Mapping[ServiceKey, ServiceCounters]:
@@ -87,7 +93,8 @@ class Exposition:
         except TableUnavailable:
             return {}  # the director finds that, too, and tells it
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Gather anew for the next scrape."""
         self._gathered = None
 
 
