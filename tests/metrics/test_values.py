@@ -25,6 +25,7 @@ from tests.support.builders import (
     WWW,
     A,
     B,
+    C,
     asks,
     check,
     config,
@@ -138,11 +139,11 @@ async def test_failures_between_two_scrapes_are_counted_and_forgotten_with_their
 
 async def test_services_with_their_fallback_and_the_rows_that_somebody_else_made():
     scenario = await started(
-        service(real(A), real(B), fallback=True), service(real(A), key=MAIL, name="mail"), drift=Drift.REPORT
+        service(real(A), real(B), fallback=True), service(real(C), key=MAIL, name="mail"), drift=Drift.REPORT
     )
     await scenario.hears({A: FAIL, B: FAIL})
-    await scenario.hears({A: PASS}, MAIL)
-    scenario.table.edit(AddDest(WWW, STRANGER, row(0)), SetDest(MAIL, A, row(99)))
+    await scenario.hears({C: PASS}, MAIL)
+    scenario.table.edit(AddDest(WWW, STRANGER, row(1)), SetDest(MAIL, C, row(99)))
     await scenario.turn(later=20)
     scrape = await Scraped(scenario).scrape()
 
@@ -153,7 +154,7 @@ async def test_services_with_their_fallback_and_the_rows_that_somebody_else_made
     assert scrape.value("service_keep_usable_servers", service="www") == 1
     assert scrape.value("service_edited_rows", service="www") == 1
     assert scrape.value("service_edited_rows", service="mail") == 1
-    assert scrape.value("server_reason", service="mail", real=str(A), reason="edited") == 1
+    assert scrape.value("server_reason", service="mail", real=str(C), reason="edited") == 1
     assert not [labels for labels in scrape.labels("server_weight") if labels["real"] == str(STRANGER)]
 
 
