@@ -107,7 +107,7 @@ class Console:
             self._guard(override)
         await self._parts.operators.put(override)
         await self._director.settled()
-        return {"override": describe_override(override), "unsaved": self._parts.operators.unsaved}
+        return {"override": describe_override(override), **self._in_force()}
 
     async def withdraw(self, names: Sequence[str], kinds: Collection[OverrideKind], who: str) -> Document:
         """End what was asked for exactly these names."""
@@ -118,7 +118,7 @@ class Console:
             raise NotFound(self._nothing_to_end(scope, kinds))
         await self._parts.operators.withdraw(gone, who)
         await self._director.settled()
-        return {"ended": [describe_override(one) for one in gone], "unsaved": self._parts.operators.unsaved}
+        return {"ended": [describe_override(one) for one in gone], **self._in_force()}
 
     async def check_now(self, names: Sequence[str]) -> Document:
         """Ask these servers as soon as possible."""
@@ -195,6 +195,10 @@ class Console:
     def _overrides(self) -> Document:
         operators = self._parts.operators
         return {"overrides": [describe_override(one) for one in operators.overrides], "unsaved": operators.unsaved}
+
+    def _in_force(self) -> Document:
+        """Why a change is not in the table, or would not live through a restart."""
+        return {"table_error": self._director.table_error, "unsaved": self._parts.operators.unsaved}
 
     def _find(self, names: Sequence[str]) -> Scope:
         try:

@@ -19,6 +19,7 @@ from healthd.state import StateStore, StateUnusable
 
 logger = logging.getLogger(__name__)
 
+DISK_PATIENCE = 3.0
 RETRY = 15.0
 """Seconds until the disk is tried again."""
 
@@ -27,7 +28,8 @@ class Operators:
     """The overrides in force.
 
     tell: takes all wishes at once, each time they may have changed. announce: takes events. wall: seconds since the
-    epoch. unsaved: why the overrides in force are not on the disk; empty if they are.
+    epoch. patience: seconds that the disk has before what is asked for is in force without it. unsaved: why the
+    overrides in force are not on the disk; empty if they are.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Operators:
         tell: Callable[[Mapping[ServerRef, Wish]], None],
         announce: Callable[[Event], None],
         wall: Callable[[], float],
+        patience: float = DISK_PATIENCE,
     ) -> None:
         self.overrides: tuple[Override, ...] = ()
         self.unsaved = ""
         self._tell = tell
         self._announce = announce
         self._wall = wall
+        self._patience = patience
         self._store: StateStore | None = None
         self._services: tuple[ServiceConfig, ...] = ()
         self._changing = asyncio.Lock()
@@ -53,7 +57,11 @@ class Operators:
             self.unsaved = "healthd has no state store"
             return
         try:
-            self.overrides = tuple(await store.overrides())
+            kept = await store.overrides()
+            self.overrides = tuple(one for one in kept if not one.is_over(self._wall()))
+            for one in kept:
+                if one.is_over(self._wall()):
+                    self._announce(told_ended(one, "", self._wall()))
         except StateUnusable as error:
             self.unsaved = str(error)
             logger.error("what operators asked for before the start is not known: %s", error)
@@ -100,18 +108,21 @@ class Operators:
     async def _save(self) -> None:
         if self._store is None:
             return
+        why = ""
         try:
-            await self._store.keep(self.overrides)
+            async with asyncio.timeout(self._patience):
+                await self._store.keep(self.overrides)
+        except TimeoutError:
+            why = f"the disk of {self._store.path} has not answered within {self._patience:g} s"
         except StateUnusable as error:
-            if not self.unsaved:
-                logger.error("what operators ask would not live through a restart: %s", error)
-            self.unsaved = str(error)
-        else:
-            self.unsaved = ""
+            why = str(error)
+        if why and not self.unsaved:
+            logger.error("what operators ask would not live through a restart: %s", why)
+        self.unsaved = why
 
     async def _end_what_is_over(self) -> None:
         now = self._wall()
-        over = [one for one in self.overrides if one.until is not None and one.until <= now]
+        over = [one for one in self.overrides if one.is_over(now)]
         if over:
             await self.withdraw(over, "")
 

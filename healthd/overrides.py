@@ -100,6 +100,10 @@ class Override:
         """Whether it takes new connections away from whom it covers."""
         return self.kind is not OverrideKind.WEIGHT or self.weight == 0
 
+    def is_over(self, now: float) -> bool:
+        """Whether its time is over. now: seconds since the epoch."""
+        return self.until is not None and self.until <= now
+
     def replaces(self, other: Override) -> bool:
         """Whether there can be only one of the two."""
         return (self.scope, self.kind) == (other.scope, other.kind)

@@ -13,16 +13,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from healthd.aside import Worker
 from healthd.hooks.base import NotKept, Shelved
 from healthd.overrides import Override, OverrideKind, Scope
 
+LAST_WORK = 2.0
+"""Seconds that the disk has at the end."""
 VERSION = 2
 SCHEMA = (
     """CREATE TABLE override (
@@ -96,7 +98,7 @@ class StateStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.put_aside: Path | None = None
-        self._thread = ThreadPoolExecutor(1, "state")
+        self._worker = Worker("state")
         self._db: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._closed = False
@@ -113,11 +115,13 @@ class StateStore:
         return store
 
     async def close(self) -> None:
-        """End; a second time does nothing. What was promised is on the disk already."""
+        """End; a second time does nothing. What was promised is on the disk already, so a disk that hangs may."""
         if not self._closed:
             self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-            self._thread.shutdown(wait=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORK):
+                    await self._worker.do(self._close)
+            self._worker.end()
 
     # --- overrides ---------------------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class StateStore:
         if self._closed:
             raise StateUnusable(f"the state in {self.path} is closed")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._worker.do(work)
         except (sqlite3.Error, OSError) as error:
             raise StateUnusable(f"the state in {self.path} cannot be used: {_said(error)}") from None
 

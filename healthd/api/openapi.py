@@ -195,6 +195,10 @@ OVERRIDES: Mapping[str, Schema] = {
     "overrides": _list(_ref("Override")),
     "unsaved": _text("why the overrides would not live through a restart; empty if they would"),
 }
+IN_FORCE: Mapping[str, Schema] = {
+    "table_error": _or_null(_text("why it is not in the table yet; it will be once the table is back")),
+    "unsaved": OVERRIDES["unsaved"],
+}
 STATUS = _object(
     "everything that is believed",
     healthd=_text("version"),
@@ -275,7 +279,7 @@ OPERATIONS: Mapping[tuple[str, str], Told] = {
             "required": ["names", "kind"],
             "additionalProperties": False,
         },
-        _object("it", override=_ref("Override"), unsaved=OVERRIDES["unsaved"]),
+        _object("it", override=_ref("Override"), **IN_FORCE),
     ),
     ("DELETE", "/v1/overrides"): (
         "end overrides of exactly these names",
@@ -286,7 +290,7 @@ OPERATIONS: Mapping[tuple[str, str], Told] = {
             "required": ["names"],
             "additionalProperties": False,
         },
-        _object("those that ended", ended=_list(_ref("Override")), unsaved=OVERRIDES["unsaved"]),
+        _object("those that ended", ended=_list(_ref("Override")), **IN_FORCE),
     ),
     ("POST", "/v1/check-now"): (
         "ask servers as soon as possible; all of them without names",

@@ -114,6 +114,8 @@ def told(arguments: argparse.Namespace, method: str, what: str, body: Document |
 def say(arguments: argparse.Namespace, document: Document, text: str) -> None:
     """Print an answer, as JSON if that was asked for. What it says of the state store goes to standard error."""
     print(json.dumps(document, indent=2) if arguments.json else "\n".join(map(printable, text.split("\n"))))
+    if document.get("table_error"):
+        print(f"healthd: the table does not have it yet: {printable(document['table_error'])}", file=sys.stderr)
     if document.get("unsaved"):
         print(f"healthd: this does not live through a restart: {printable(document['unsaved'])}", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -28,7 +29,8 @@ class World:
         self.scenario = scenario
         self.now = NOW
         self.told: list = []
-        self.operators = Operators(partial(scenario.director.wish, "operators"), self.told.append, lambda: self.now)
+        tell = partial(scenario.director.wish, "operators")
+        self.operators = Operators(tell, self.told.append, lambda: self.now, patience=0.2)
 
     async def put(self, kind: OverrideKind, scope: Scope = SCOPE, **values) -> Override:
         """Somebody asks for it, and the director looks."""
@@ -146,6 +148,17 @@ async def test_what_is_over_ends_by_itself_also_if_it_was_over_before_the_start(
     assert len(await store.overrides()) == 1
 
 
+async def test_what_was_over_before_the_start_is_never_in_force(store):
+    async with world(store) as here:
+        await here.put(OverrideKind.DRAIN, until=NOW + 60)
+        table = here.scenario.table
+    again, told = Scenario(table), []
+    operators = Operators(partial(again.director.wish, "operators"), told.append, lambda: NOW + 61)
+    await operators.begin(store)
+    assert operators.overrides == ()
+    assert [event.kind for event in told] == [Kind.OVERRIDE_ENDED]
+
+
 async def test_an_end_that_is_near_is_waited_for(store):
     async with world(store) as here:
         running = asyncio.create_task(here.operators.run())
@@ -168,20 +181,33 @@ async def test_without_a_store_it_is_in_force_and_says_what_would_become_of_it()
 
 async def test_a_disk_that_fails_keeps_nobody_from_draining_and_is_tried_again(store):
     async with world(store) as here:
-        await asyncio.get_running_loop().run_in_executor(store._thread, _query_only, store, True)
+        await store._worker.do(lambda: _query_only(store, on=True))
         await here.put(OverrideKind.DRAIN)
         assert await here.scenario.rows() == {A: 0, B: 10}
         assert "cannot be used" in here.operators.unsaved
-        await asyncio.get_running_loop().run_in_executor(store._thread, _query_only, store, False)
+        await store._worker.do(lambda: _query_only(store, on=False))
         running = asyncio.create_task(here.operators.run())
         await until(lambda: not here.operators.unsaved)
         running.cancel()
     assert [override.kind for override in await store.overrides()] == [OverrideKind.DRAIN]
 
 
-def _query_only(store: StateStore, on: bool) -> None:
+def _query_only(store: StateStore, *, on: bool) -> None:
     """Writing fails, as on a disk that is mounted read-only."""
     store._db.execute(f"PRAGMA query_only = {int(on)}")
+
+
+async def test_a_disk_that_hangs_keeps_nobody_from_draining(store):
+    goes_on = threading.Event()
+    async with world(store) as here:
+        hanging = asyncio.ensure_future(store._worker.do(goes_on.wait))
+        await asyncio.sleep(0)
+        await here.put(OverrideKind.DRAIN)
+        assert await here.scenario.rows() == {A: 0, B: 10}
+        assert "has not answered" in here.operators.unsaved
+        goes_on.set()
+        await hanging
+    assert [override.kind for override in await store.overrides()] == [OverrideKind.DRAIN]
 
 
 async def test_two_operators_at_once_both_get_what_they_asked_for(store):

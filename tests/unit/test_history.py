@@ -89,11 +89,11 @@ async def test_old_events_are_forgotten(store):
 async def test_a_disk_that_fails_is_told_and_gets_everything_later(store):
     history = History()
     await history.begin(store, YEAR)
-    await asyncio.get_running_loop().run_in_executor(store._thread, _query_only, store, True)
+    await store._worker.do(lambda: _query_only(store, on=True))
     history.event(event())
     await until(lambda: history.stats().last_error)
     assert history.stats().queued == 1
-    await asyncio.get_running_loop().run_in_executor(store._thread, _query_only, store, False)
+    await store._worker.do(lambda: _query_only(store, on=False))
     await until(lambda: history.stats().delivered == 1)
     assert not history.stats().last_error
     await history.close(20.0)
@@ -105,7 +105,7 @@ async def _all_of(seen) -> None:
     raise AssertionError(f"{len(heard)} were heard")
 
 
-def _query_only(store: StateStore, on: bool) -> None:
+def _query_only(store: StateStore, *, on: bool) -> None:
     store._db.execute(f"PRAGMA query_only = {int(on)}")
 
 

@@ -199,7 +199,7 @@ async def test_nobody_else_may_read_it(store):
 async def test_a_full_disk_is_told_and_harms_nothing(tmp_path):
     store = await StateStore.open(tmp_path / "state.db")
     await store.keep([DRAIN])
-    await asyncio.get_running_loop().run_in_executor(store._thread, _fill, store)
+    await store._worker.do(lambda: _fill(store))
     with pytest.raises(StateUnusable, match="full"):
         await store.append([event(1, "x" * 100_000)])
     assert await store.overrides() == [DRAIN]
@@ -210,6 +210,27 @@ def _fill(store: StateStore) -> None:
     """No page more than there are: what SQLite says then is what it says of a full disk."""
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(tmp_path):
+    program = f"""
+import asyncio, threading
+from pathlib import Path
+from healthd import state
+
+async def main():
+    state.LAST_WORK = 0.1
+    store = await state.StateStore.open(Path({str(tmp_path / "state.db")!r}))
+    hanging = asyncio.ensure_future(store._worker.do(threading.Event().wait))
+    await asyncio.sleep(0)
+    await store.close()
+    hanging.cancel()
+
+asyncio.run(main())
+print("ended")
+"""
+    ended = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert ended.stdout == b"ended\n", ended.stderr
 
 
 async def test_after_the_end_it_says_so(tmp_path: Path):
