@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from healthd.config import shape
 from healthd.config.decode import Unfit, plain
 from healthd.model import Address, Family, family_of
 
@@ -141,9 +142,19 @@ def parse_prefix(value: object) -> tuple[Family | None, int]:
     return Family.IPV4, ones
 
 
-address = plain('an IP address such as "10.0.0.11" or "2001:db8::11"', parse_address)
-group = plain('a multicast address such as "224.0.0.81"', parse_group)
-virtual = plain('an IP address and port such as "192.0.2.80:80" or "[2001:db8::80]:80"', parse_virtual)
-reals = plain('an IP address such as "10.0.0.11", "10.0.0.11:8080" or "10.0.0.11-10.0.0.20"', parse_span)
-somewhere = plain('an IP address with or without a port such as "10.0.0.99" or "10.0.0.99:8080"', parse_endpoint)
-prefix = plain('a netmask such as "255.255.255.0" or the length of a prefix such as 24 or 64', parse_prefix)
+address = plain('an IP address such as "10.0.0.11" or "2001:db8::11"', parse_address, schema=shape.text())
+group = plain('a multicast address such as "224.0.0.81"', parse_group, schema=shape.text())
+virtual = plain(
+    'an IP address and port such as "192.0.2.80:80" or "[2001:db8::80]:80"', parse_virtual, schema=shape.text(r".+:\d+")
+)
+reals = plain(
+    'an IP address such as "10.0.0.11", "10.0.0.11:8080" or "10.0.0.11-10.0.0.20"', parse_span, schema=shape.text()
+)
+somewhere = plain(
+    'an IP address with or without a port such as "10.0.0.99" or "10.0.0.99:8080"', parse_endpoint, schema=shape.text()
+)
+prefix = plain(
+    'a netmask such as "255.255.255.0" or the length of a prefix such as 24 or 64',
+    parse_prefix,
+    schema=shape.one_of(shape.text(), shape.whole(1, 128)),
+)

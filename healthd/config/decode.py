@@ -22,6 +22,7 @@ from healthd.config.words import OTHER_WORDS
 T = TypeVar("T")
 
 NOWHERE: Mapping[str, str] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +118,21 @@ def _key_of(at: At) -> str:
 class Kind(Generic[T]):
     """What a value may be. expects: for people, as it stands after "expected". choices: if it is one of a few words.
 
-    take: turns the value of the TOML tree into ours, or raises Unfit or Told.
+    take: turns the value of the TOML tree into ours, or raises Unfit or Told. schema: the same for editors, as far as
+    JSON Schema can say it; it never refuses what `take` takes.
     """
 
     expects: str
     take: Callable[[Any, At, Report], T]
     choices: tuple[str, ...] = ()
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plain(expects: str, take: Callable[[Any], T], choices: tuple[str, ...] = ()) -> Kind[T]:
+def plain(
+    expects: str, take: Callable[[Any], T], choices: tuple[str, ...] = (), schema: Mapping[str, Any] = NOTHING
+) -> Kind[T]:
     """A kind that needs neither place nor report. take: may raise any ValueError."""
-    return Kind(expects, lambda value, at, report: take(value), choices)
+    return Kind(expects, lambda value, at, report: take(value), choices, schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
-from healthd.config.decode import At, Kind, Report, Told, Unfit, plain, take
+from healthd.config import shape
+from healthd.config.decode import NOTHING, At, Kind, Report, Told, Unfit, plain, take
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -51,10 +52,10 @@ def _flag(value: object) -> bool:
     return value
 
 
-text = plain("a text that is not empty", _text)
-title = plain("a name of 1 to 100 printable characters", _title)
-any_text = plain("a text", _any_text)
-flag = plain("true or false", _flag)
+text = plain("a text that is not empty", _text, schema=shape.text(least=1))
+title = plain("a name of 1 to 100 printable characters", _title, schema=shape.text(least=1, most=100))
+any_text = plain("a text", _any_text, schema=shape.text())
+flag = plain("true or false", _flag, schema=shape.FLAG)
 
 
 def whole(least: int, most: int) -> Kind[int]:
@@ -65,7 +66,7 @@ def whole(least: int, most: int) -> Kind[int]:
             raise Unfit
         return value
 
-    return plain(f"a whole number from {least} to {most}", convert)
+    return plain(f"a whole number from {least} to {most}", convert, schema=shape.whole(least, most))
 
 
 def number(least: float, most: float) -> Kind[float]:
@@ -76,7 +77,7 @@ def number(least: float, most: float) -> Kind[float]:
             raise Unfit
         return float(value)  # type: ignore[arg-type]
 
-    return plain(f"a number from {least:g} to {most:g}", convert)
+    return plain(f"a number from {least:g} to {most:g}", convert, schema=shape.number(least, most))
 
 
 def seconds(value: object) -> float:
@@ -111,9 +112,12 @@ def duration(least: float, most: float = DAY) -> Kind[float]:
             raise Unfit
         return found
 
-    return plain(
-        f'a duration from {spoken(least)} to {spoken(most)} such as "2s", "500ms" or a number of seconds', convert
-    )
+    expects = f'a duration from {spoken(least)} to {spoken(most)} such as "2s", "500ms" or a number of seconds'
+    return plain(expects, convert, schema=_duration_shape(least, most))
+
+
+def _duration_shape(least: float, most: float) -> shape.Schema:
+    return shape.one_of(shape.text(_DURATION.pattern), shape.number(least, most))
 
 
 def whole_seconds(least: int, most: int) -> Kind[int]:
@@ -127,7 +131,8 @@ def whole_seconds(least: int, most: int) -> Kind[int]:
             raise Unfit("the kernel takes whole seconds only")
         return int(found)
 
-    return plain(f'a duration from {spoken(least)} to {spoken(most)} in whole seconds such as "5m" or 300', convert)
+    expects = f'a duration from {spoken(least)} to {spoken(most)} in whole seconds such as "5m" or 300'
+    return plain(expects, convert, schema=_duration_shape(least, most))
 
 
 def words(meanings: Mapping[str, T]) -> Kind[T]:
@@ -139,7 +144,7 @@ def words(meanings: Mapping[str, T]) -> Kind[T]:
         return meanings[value]
 
     names = tuple(meanings)
-    return plain(_one_of(names), convert, names)
+    return plain(_one_of(names), convert, names, shape.words(names))
 
 
 def members(enum: type[E]) -> Kind[E]:
@@ -163,7 +168,7 @@ def matching(expects: str, pattern: str, most: int) -> Kind[str]:
             raise Unfit(f"it is {len(value)} characters long")
         return value
 
-    return plain(expects, convert)
+    return plain(expects, convert, schema=shape.text(pattern, most=most))
 
 
 interface = matching(
@@ -185,7 +190,7 @@ def _socket_path(value: object) -> str:
     return str(value)
 
 
-socket_path = plain(f"an absolute path of at most {SOCKET_LENGTH} bytes", _socket_path)
+socket_path = plain(f"an absolute path of at most {SOCKET_LENGTH} bytes", _socket_path, schema=shape.PATH)
 kernel_name = matching("a name of at most 15 letters, digits and marks", r"[!-~]+", 15)
 account = matching("the name of a user or group", r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", 256)
 
@@ -194,8 +199,8 @@ def _path_or_none(value: object) -> str:
     return "" if value == "" else absolute(value)
 
 
-path = plain("an absolute path", absolute)
-path_or_none = plain('an absolute path or ""', _path_or_none)
+path = plain("an absolute path", absolute, schema=shape.PATH)
+path_or_none = plain('an absolute path or ""', _path_or_none, schema=shape.one_of(shape.PATH, shape.words(("",))))
 _MAILBOX = r"(?!-)[\w.!#$%&'*+/=?^`{|}~-]+(@([\w.-]+|\[[0-9A-Za-z:.]+\]))?"  # RFC 5322, 3.4.1, without its quoted forms
 mailbox = matching("a mail address", _MAILBOX, 254)
 sender = matching('a mail address, also as in "Name <name@example.org>"', rf"{_MAILBOX}|[\w .'-]+ <{_MAILBOX}>", 350)
@@ -216,7 +221,8 @@ def many(item: Kind[T], expects: str, *, least: int = 0, alone: bool = True) -> 
             raise Unfit
         return tuple(_each(item, value, at, report))
 
-    return Kind(expects, convert, item.choices)
+    several = shape.many(item.schema, least)
+    return Kind(expects, convert, item.choices, shape.one_of(several, item.schema) if alone else several)
 
 
 def _each(item: Kind[T], values: list[Any], at: At, report: Report) -> list[T]:
@@ -258,6 +264,11 @@ def table(expects: str) -> Kind[tuple[At, Mapping[str, Any]]]:
     return Kind(expects, convert)
 
 
-def either(expects: str, forms: Callable[[Any, At, Report], T], choices: tuple[str, ...] = ()) -> Kind[T]:
+def either(
+    expects: str,
+    forms: Callable[[Any, At, Report], T],
+    choices: tuple[str, ...] = (),
+    schema: Mapping[str, Any] = NOTHING,
+) -> Kind[T]:
     """A kind with several forms: the function tells them apart."""
-    return Kind(expects, forms, choices)
+    return Kind(expects, forms, choices, schema)

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from healthd.check import Tls
+from healthd.config import shape
 from healthd.config.decode import At, Key, Kind, Layer, Report, Told, Unfit, decode, plain
 from healthd.config.kinds import any_text, either, flag, many, words
 
@@ -51,7 +52,7 @@ def _key(check: type[Any], field: dataclasses.Field[Any], hint: Any) -> Key:
 
 
 def _ruled(kind: Kind[Any], rule: Any) -> Kind[Any]:
-    return Kind(kind.expects, lambda value, at, report: rule(kind.take(value, at, report)), kind.choices)
+    return dataclasses.replace(kind, take=lambda value, at, report: rule(kind.take(value, at, report)))
 
 
 def construct(cls: Callable[..., T], layer: Layer, report: Report) -> T:
@@ -93,7 +94,7 @@ def _literal(values: tuple[Any, ...]) -> Kind[Any]:
             raise Unfit
         return value
 
-    return plain(f"one of {', '.join(map(toml, values))}", convert)
+    return plain(f"one of {', '.join(map(toml, values))}", convert, schema=shape.words(values))
 
 
 def _whole(value: object) -> int:
@@ -157,16 +158,20 @@ def _tls(value: object, at: At, report: Report) -> Tls | None:
     return construct(Tls, layer, report)
 
 
-_TABLE = either("a table of texts", _pairs)
+_TABLE = either("a table of texts", _pairs, schema=shape.texts())
+_BYTES = shape.one_of(shape.text(), *(shape.texts(name) for name in ("hex", "base64")))
+_TLS = shape.one_of(shape.FLAG, shape.named("tls"))
 _SIMPLE: Mapping[Any, Kind[Any]] = {
     str: any_text,
-    int: plain("a whole number", _whole),
-    float: plain("a number", _number),
+    int: plain("a whole number", _whole, schema=shape.whole()),
+    float: plain("a number", _number, schema=shape.number()),
     bool: flag,
-    bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes),
-    tuple[str, ...]: many(plain("a text", _word), "a text or a list of texts"),
+    bytes: plain('a text, or { hex = "00ff" }, or { base64 = "..." }', _bytes, schema=_BYTES),
+    tuple[str, ...]: many(
+        plain("a text", _word, schema=shape.one_of(shape.text(), shape.whole())), "a text or a list of texts"
+    ),
     tuple[tuple[str, str], ...]: _TABLE,
-    Tls: either("true, false or a table of TLS options", _tls),
+    Tls: either("true, false or a table of TLS options", _tls, schema=_TLS),
 }
 
 

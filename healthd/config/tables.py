@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from healthd.config import addresses
+from healthd.config import addresses, shape
 from healthd.config.addresses import Endpoint, Span
 from healthd.config.decode import At, Kind, Layer, Report, Told, Unfit, build, decode, key, keys_of
 from healthd.config.kinds import (
@@ -79,7 +79,10 @@ def nested(
         found = read(value, at, report)
         return found if then is None else then(found, report)
 
-    return Kind(expects, convert)
+    keys = keys_of(table)
+    whole_table = shape.table(keys)
+    schema = whole_table if short is None else shape.one_of(whole_table, keys[short].kind.schema)
+    return Kind(expects, convert, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +302,7 @@ class ServiceTable:
     real: Given = key(tables("an array of tables"), "the real servers", (), required=True)
 
 
-_NAME_OF_CHECK = Kind('the name of a check such as "http" or "tcp"', text.take)
+_NAME_OF_CHECK = Kind('the name of a check such as "http" or "tcp"', text.take, schema=text.schema)
 
 
 @dataclass(frozen=True, slots=True)
