@@ -35,6 +35,7 @@ COMMANDS = {
     "convert": "print an ldirectord.cf as TOML, with its comments and with what changes meaning",
     LDIRECTORD: "start, stop or ask a daemon as ldirectord does",
     "reload": "have the running daemon read its configuration again",
+    "complete": "print names that a command line may have, one a line, for completion in shells",
 }
 
 
