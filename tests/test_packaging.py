@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -17,13 +18,15 @@ import pytest
 import healthd
 
 ROOT = Path(__file__).parents[1]
+SHARE = ROOT / "packaging" / "share"
+OF_THE_WHEEL = re.compile(r"healthd-[^/]+\.(dist-info|data)/")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources without a network."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("healthd", "checks"):
+    for name in ("healthd", "checks", "packaging", "etc"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
@@ -63,7 +66,7 @@ def run(installed: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_wheel_holds_every_source_file_and_both_type_marks(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        packed = {name for name in archive.namelist() if not OF_THE_WHEEL.match(name)}
     sources = {
         str(path.relative_to(ROOT))
         for package in ("healthd", "checks")
@@ -72,6 +75,26 @@ def test_the_wheel_holds_every_source_file_and_both_type_marks(wheel):
     }
     assert packed == sources
     assert {"healthd/py.typed", "checks/py.typed"} <= packed
+
+
+def is_source(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def test_man_pages_completion_the_schema_and_the_samples_come_along(installed):
+    share = {str(path.relative_to(installed / "share")) for path in (installed / "share").rglob("*") if is_source(path)}
+    made = {str(path.relative_to(SHARE)) for path in SHARE.rglob("*") if path.is_file()}
+    samples = {str(path.relative_to(ROOT / "etc")) for path in (ROOT / "etc").rglob("*") if is_source(path)}
+
+    assert made == {
+        "man/man8/healthd.8",
+        "man/man5/healthd.toml.5",
+        "bash-completion/completions/healthd",
+        "zsh/site-functions/_healthd",
+        "fish/vendor_completions.d/healthd.fish",
+        "healthd/healthd.schema.json",
+    }
+    assert share == made | {f"doc/healthd/examples/{name}" for name in samples}
 
 
 def test_the_wheel_is_for_every_machine_and_says_the_package_s_version(wheel):
