@@ -32,6 +32,7 @@ def _head(document: Document) -> Iterator[str]:
     if not table["ok"]:
         yield f"THE TABLE CANNOT BE KEPT: {table['error']}"
         yield "weights are those it had when it could last be asked"
+    yield from _hooks(document.get("hooks", ()))
     if prober["age"] is None:
         yield f"{prober['probes']} probes, none made yet"
         return
@@ -42,6 +43,14 @@ def _head(document: Document) -> Iterator[str]:
         f"{prober['inconclusive']} inconclusive in the last second; "
         f"late by {prober['lateness_p99_ms']} ms (p99), {prober['missed']} missed"
     )
+
+
+def _hooks(hooks: Sequence[Document]) -> Iterator[str]:
+    """Those that have trouble getting rid of what they should tell."""
+    for hook in hooks:
+        if hook["queued"] and hook["last_error"]:
+            waits = f"{hook['queued']} event{' waits' if hook['queued'] == 1 else 's wait'}"
+            yield f"{hook['name']}: {waits}; last error: {hook['last_error']}"
 
 
 def _service(service: Document) -> Iterator[str]:
@@ -95,14 +104,19 @@ def _weight(weight: int | None) -> str:
     return "-" if weight is None else str(weight)
 
 
+def telling(checks: Sequence[Document]) -> Document | None:
+    """The check whose answer matters most: the first that was not passed, else the first; None if none was answered."""
+    answered = [check for check in checks if check["last"]]
+    return next((check for check in answered if check["last"]["outcome"] != "pass"), next(iter(answered), None))
+
+
 def _last(checks: Sequence[Document]) -> str:
-    """The answer that matters most: the first one that is not a pass, else the first."""
-    answers = [(check["kind"], check["last"]) for check in checks if check["last"]]
-    if not answers:
+    check = telling(checks)
+    if check is None:
         return "none yet" if checks else "not checked"
-    kind, last = next((answer for answer in answers if answer[1]["outcome"] != "pass"), answers[0])
+    last = check["last"]
     detail = last["detail"] if len(last["detail"]) <= LONGEST_ANSWER else f"{last['detail'][:LONGEST_ANSWER]}..."
-    return f"{kind} {last['outcome']} {detail} ({last['took_ms']:g} ms)"
+    return f"{check['kind']} {last['outcome']} {detail} ({last['took_ms']:g} ms)"
 
 
 def ago(seconds: float) -> str:

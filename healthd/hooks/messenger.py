@@ -118,10 +118,10 @@ class Messenger:
                 await asyncio.wait({self._task})
         kept = await self._shelving.close(SAVING)
         if self._waiting and kept:
-            logger.info("%s: %s wait for the next start", self.name, _events(len(self._waiting)))
+            logger.info("%s: %s for the next start", self.name, _events(len(self._waiting), "waits", "wait"))
         elif self._waiting:
             self._left += len(self._waiting)
-            logger.warning("%s: %s left undelivered", self.name, _events(len(self._waiting)))
+            logger.warning("%s: %s left undelivered", self.name, _events(len(self._waiting), "is", "are"))
             self._waiting = Waiting()
 
     def _is(self, other: Webhook) -> bool:
@@ -232,7 +232,7 @@ class Messenger:
         old = [item for item in items if item.event.at < time.time() - self._pace.news]
         if old:
             self._failed += len(old)
-            logger.error("%s: %s given up, too old to be news", self.name, _events(len(old)))
+            logger.error("%s: %s given up, too old to be news", self.name, _events(len(old), "is", "are"))
         idle = [] if self._tells_all() else [item for item in items if not self._problems.news(item.event)]
         self._forget(old + idle)
         gone = {item.number for item in old + idle}
@@ -253,7 +253,7 @@ class Messenger:
 
     def _taken(self, items: Sequence[Item], group: str) -> None:
         if self._failures:
-            logger.warning("%s takes messages again, after %d failed attempts", self.name, self._failures)
+            logger.warning("%s takes messages again, after %d failed", self.name, self._failures)
         self._failures, self._told_at = 0, time.monotonic()
         self._delivered += len(items)
         self._forget(items)
@@ -275,13 +275,13 @@ class Messenger:
         if lost:
             self._failed += len(lost)
             self._forget(lost)
-            logger.error("%s: %s given up: %s", self.name, _events(len(lost)), failure)
+            logger.error("%s: %s given up: %s", self.name, _events(len(lost), "is", "are"), failure)
         doubled = min(self._pace.first * 2.0 ** min(self._failures - 1, 30), self._pace.most)
         await self._pause(max(doubled, failure.after))
 
 
-def _events(number: int) -> str:
-    return f"{number} event{'' if number == 1 else 's'}"
+def _events(number: int, one: str, more: str) -> str:
+    return f"{number} event{f' {one}' if number == 1 else f's {more}'}"
 
 
 def _declared(event: Event, reals: dict[str, set[str]], fallbacks: dict[str, str]) -> bool:

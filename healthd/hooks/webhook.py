@@ -15,7 +15,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -57,13 +57,13 @@ class Secrets:
 
     url: str
     token: str = ""
-    key: bytes = b""
+    key: str = ""
     headers: tuple[str, ...] = ()
 
     def masked(self, text: str) -> str:
         """A text in which none of them can be read."""
         path = urlsplit(self.url)
-        for secret in (self.url, path.path.strip("/"), path.query, self.token, *self.headers):
+        for secret in (self.url, path.path.strip("/"), path.query, self.token, self.key, *self.headers):
             text = text.replace(secret, "***") if len(secret) > 3 else text
         return text
 
@@ -161,7 +161,7 @@ def _headers(settings: Webhook, secrets: Secrets, name: str, data: bytes) -> dic
     if secrets.token and settings.template is not Template.PAGERDUTY:
         headers["Authorization"] = f"Bearer {secrets.token}"
     if secrets.key:
-        headers |= signed(name, int(time.time()), data, secrets.key)
+        headers |= signed(name, int(time.time()), data, key_of(secrets.key))
     return headers
 
 
@@ -189,17 +189,19 @@ async def read_secrets(settings: Webhook) -> Secrets:
     url = settings.url or await _first_line("url_file", settings.url_file)
     token = await _first_line("token_file", settings.token_file)
     secret = settings.secret or await _first_line("secret_file", settings.secret_file)
-    try:
-        host_of(url)
-    except ValueError as error:
-        raise DeliveryFailed(f"url_file: {error}") from None
+    _must("url_file", host_of, url)
+    if secret:
+        _must("secret_file", key_of, secret)
     if not token.isascii() or not token.isprintable():
         raise DeliveryFailed("token_file: a token has letters, digits and marks of ASCII")
+    return Secrets(url, token, secret, tuple(content for _, content in settings.headers))
+
+
+def _must(key: str, understand: Callable[[str], object], content: str) -> None:
     try:
-        key = key_of(secret) if secret else b""
+        understand(content)
     except ValueError as error:
-        raise DeliveryFailed(f"secret_file: {error}") from None
-    return Secrets(url, token, key, tuple(content for _, content in settings.headers))
+        raise DeliveryFailed(f"{key}: {error}") from None
 
 
 async def _first_line(key: str, file: Path | None) -> str:

@@ -93,7 +93,7 @@ async def receiver(port: int = 0, context: ssl.SSLContext | None = None) -> Asyn
     found = Receiver()
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", found.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    runner = web.AppRunner(app, shutdown_timeout=0.01, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
     await site.start()

@@ -160,7 +160,7 @@ async def test_a_message_that_is_refused_for_good_is_given_up_and_the_next_goes(
         messenger.event(down(2))
         await until(lambda: messenger.stats().delivered == 1)
     assert [event["real"] for event in there.events] == [down(2).real]
-    assert any("1 event given up: 127.0.0.1:" in line and "no such field" in line for line in caplog.messages)
+    assert any("1 event is given up: 127.0.0.1:" in line and "no such field" in line for line in caplog.messages)
 
 
 async def test_retries_end_where_the_operator_says_so(make):
@@ -182,7 +182,7 @@ async def test_what_is_a_day_old_is_no_news(make, caplog):
         await until(lambda: messenger.stats().delivered == 1)
     assert [event["real"] for event in there.events] == [down(2).real]
     assert messenger.stats().failed == 1
-    assert "webhook test: 1 event given up, too old to be news" in caplog.messages
+    assert "webhook test: 1 event is given up, too old to be news" in caplog.messages
 
 
 async def test_a_bug_of_the_hook_is_told_with_its_traceback_and_does_not_end_it(caplog):
@@ -210,7 +210,7 @@ async def test_closing_does_not_wait_for_a_receiver_that_hangs(make, caplog):
         async with asyncio.timeout(20):
             await messenger.close(0.2)
     assert messenger.stats().dropped == 1
-    assert "webhook test: 1 event left undelivered" in caplog.messages
+    assert "webhook test: 1 event is left undelivered" in caplog.messages
 
 
 async def test_one_dead_receiver_does_not_hold_up_another():

@@ -55,7 +55,7 @@ async def test_what_an_orderly_stop_leaves_is_told_by_the_next(make, store, capl
     first.event(down(1))
     await until(lambda: first.stats().last_error)
     await first.close(1)
-    assert "webhook test: 1 event wait for the next start" in caplog.messages
+    assert "webhook test: 1 event waits for the next start" in caplog.messages
     assert first.stats().dropped == 0
     async with receiver() as there:
         second = make(there.url, store)

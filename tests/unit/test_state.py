@@ -8,14 +8,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from healthd.events import Event, Kind
+from healthd.hooks.base import Shelved
 from healthd.hooks.words import values
 from healthd.overrides import Override, OverrideKind, Scope
-from healthd.state import Kept, StateStore, StateUnusable, Wanted
+from healthd.state import VERSION, Kept, StateStore, StateUnusable, Wanted
 
 DRAIN = Override(Scope("www", "10.0.0.11:80"), OverrideKind.DRAIN, "amy", "new kernel", 1000.0)
 WEIGHT = Override(Scope("", "10.0.0.12"), OverrideKind.WEIGHT, "bob", "", 1001.5, 2000.25, 7)
@@ -135,6 +137,55 @@ async def test_old_events_are_forgotten_but_for_the_last(store):
     assert [kept.id for kept in await store.events(Wanted())] == [5, 6, 7, 8, 9]
     await store.forget_events(before=1000.0, most=5)
     assert [kept.id for kept in await store.events(Wanted())] == [9]
+
+
+# --- what hooks have not got rid of -----------------------------------------------------------------------------
+
+
+async def test_a_shelf_holds_what_was_put_there_and_not_taken_away(store):
+    rows = [Shelved(number, float(number), "", f"event {number}") for number in (1, 2, 3)]
+    await store.shelve("pager", rows, [])
+    await store.shelve("other", rows[:1], [])
+    told = replace(rows[2], group="msg_1")
+    await store.shelve("pager", [told], [1, 3, 99])
+    again = await reopened(store)
+    assert await again.shelved("pager") == [rows[1], told]
+    assert await again.shelved("other") == rows[:1]
+    assert await again.shelved("nobody") == []
+    await again.close()
+
+
+async def test_a_store_of_the_first_version_keeps_all_and_gets_a_shelf(store):
+    await store.keep([DRAIN])
+    await store.append([event(1), event(2)])
+    await store.close()
+    with sqlite3.connect(store.path) as db:  # as the first version left it
+        db.execute("DROP TABLE shelf")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    again = await StateStore.open(store.path)
+    assert await again.overrides() == [DRAIN]
+    assert await again.events(Wanted()) == [event(1), event(2)]
+    await again.shelve("pager", [Shelved(1, 1.0, "", "event")], [])
+    assert len(await again.shelved("pager")) == 1
+    await again.close()
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    db.close()
+
+
+async def test_a_step_to_a_newer_version_that_fails_is_undone_as_a_whole(store):
+    await store.keep([DRAIN])
+    await store.close()
+    with sqlite3.connect(store.path) as db:  # whatever it is that is in the way
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(StateUnusable, match="table shelf already exists"):
+        await StateStore.open(store.path)
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM override").fetchone() == (1,)
+    db.close()
 
 
 # --- files that are not as they should be -----------------------------------------------------------------------
