@@ -69,10 +69,11 @@ class Console:
         services = dict.fromkeys(service for service, _ in self._covered(scope))
         if not scope.server:
             return {"services": [explain_service(scene, service) for service in services]}
+        memories = await self._parts.prober.recall(self._probes(scope))
         told = []
         for service, real in self._covered(scope):
             wanted = Wanted(service=service.name, real=str(real.key), most=20)
-            told.append(explain_server(scene, service, real, await self._past(wanted)))
+            told.append(explain_server(scene, service, real, await self._past(wanted), memories))
         return {"servers": told}
 
     async def overrides(self) -> Document:
@@ -122,11 +123,8 @@ class Console:
 
     async def check_now(self, names: Sequence[str]) -> Document:
         """Ask these servers as soon as possible."""
-        scope = self._find(names) if names else Scope()
-        assignment = self._director.roster.assignment
-        refs: list[ServerRef] = [(service.key, real.key) for service, real in self._covered(scope)]
-        probes = {assignment.probe_of[watch] for ref in refs for watch in assignment.watches.get(ref, ())}
-        await self._parts.prober.hurry(sorted(probes))
+        probes = self._probes(self._find(names) if names else Scope())
+        await self._parts.prober.hurry(probes)
         return {"probes": len(probes)}
 
     async def resync(self) -> Document:
@@ -219,6 +217,12 @@ class Console:
             for real in service.reals:
                 if scope.covers(service, real):
                     yield service, real
+
+    def _probes(self, scope: Scope) -> list[int]:
+        """The probes that the servers of a scope depend on."""
+        assignment = self._director.roster.assignment
+        refs: list[ServerRef] = [(service.key, real.key) for service, real in self._covered(scope)]
+        return sorted({assignment.probe_of[watch] for ref in refs for watch in assignment.watches.get(ref, ())})
 
     def _guard(self, override: Override) -> None:
         """Refuse what would leave a service with too few servers."""

@@ -12,13 +12,15 @@ from healthd.config.schema import Admin, RealServer, ServiceConfig
 from healthd.log.entry import rfc3339
 from healthd.overrides import OPERATORS, Override, OverrideKind, covering
 from healthd.policy import Because, full_weight, reasons
-from healthd.prober.base import Probe
+from healthd.prober.base import Answer, Memories, Probe
 from healthd.show import ago
 from healthd.state import Kept
 from healthd.view import Scene, describe_server, describe_service
 
 Document = dict[str, Any]
 
+SHOWN = 5
+"""Answers of the past that the prose tells of."""
 UNDO = {
     OverrideKind.DRAIN: "healthd undrain",
     OverrideKind.REMOVE: "healthd undrain",
@@ -28,11 +30,17 @@ UNDO = {
 """The command that ends an override; the names follow."""
 
 
-def explain_server(scene: Scene, service: ServiceConfig, real: RealServer, past: Sequence[Kept]) -> Document:
-    """One server. past: its last events, oldest first."""
+def explain_server(
+    scene: Scene, service: ServiceConfig, real: RealServer, past: Sequence[Kept], memories: Memories
+) -> Document:
+    """One server. past: its last events, oldest first. memories: answers of its probes that are remembered."""
     probes = {probe.id: probe for probe in scene.roster.assignment.probes}
     ref = (service.key, real.key)
     described = describe_server(scene, service, real, probes)
+    watches = scene.roster.assignment.watches.get(ref, ())
+    for watch, check in zip(watches, described["checks"], strict=True):
+        remembered = memories.get(scene.roster.assignment.probe_of[watch], ())
+        check["answers"] = [_answer(one, scene.now) for one in reversed(remembered)]
     document = {
         "service": service.name,
         "virtual": str(service.key),
@@ -44,6 +52,26 @@ def explain_server(scene: Scene, service: ServiceConfig, real: RealServer, past:
         "past": [{"id": kept.id, **kept.event} for kept in past],
     }
     return document | {"text": "\n".join(_server_text(document))}
+
+
+def _answer(answer: Answer, now: float) -> Document:
+    """One answer of the past; times in milliseconds but for age."""
+    verdict = answer.verdict
+    return {
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason.value,
+        "detail": verdict.detail,
+        "age": round(now - answer.at, 3),
+        "took_ms": round(answer.took * 1000, 2),
+        "connected_ms": _milliseconds(answer.connected),
+        "secured_ms": _milliseconds(answer.secured),
+        "first_byte_ms": _milliseconds(answer.first_byte),
+        "trace": answer.trace,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
 
 
 def explain_service(scene: Scene, service: ServiceConfig) -> Document:
@@ -162,6 +190,7 @@ def _server_text(told: Document) -> Iterator[str]:
         yield f"  {why['reason']}: {why['because']}"
     for check in told["checks"]:
         yield f"  {_check(check)}"
+        yield from _answers(check["answers"])
     if told["connections"]:
         counts = told["connections"]
         yield f"  connections: {counts['active']} active, {counts['inactive']} inactive"
@@ -200,6 +229,19 @@ def _check(check: Document) -> str:
         f"{head}; {ago(last['age'])} ago {last['outcome']} ({last['reason']}) {last['detail']}"
         f" in {last['took_ms']:g} ms"
     )
+
+
+def _answers(answers: Sequence[Document]) -> Iterator[str]:
+    """The answers before, newest first, and what was said in the newest of which that is known."""
+    for answer in answers[:SHOWN]:
+        phases = (("connected", "connected_ms"), ("TLS", "secured_ms"), ("first byte", "first_byte_ms"))
+        steps = [f"{word} after {answer[key]:g} ms" for word, key in phases if answer[key] is not None]
+        took = ", ".join([*steps, f"took {answer['took_ms']:g} ms"])
+        yield f"    {ago(answer['age'])} ago: {answer['outcome']} ({answer['reason']}) {answer['detail']}; {took}"
+    words = next((answer for answer in answers if answer["trace"]), None)
+    if words is not None:
+        yield f"    what was said {ago(words['age'])} ago:"
+        yield from (f"      {line}" for line in words["trace"].splitlines())
 
 
 def _service_text(service: ServiceConfig, told: Document) -> Iterator[str]:

@@ -97,6 +97,26 @@ SERVER: Mapping[str, Schema] = {
 }
 IN_SERVICE: Mapping[str, Schema] = {"service": _text("its name"), "virtual": _text("its address, or firewall mark")}
 
+ANSWER: Mapping[str, Schema] = {
+    "outcome": _text("pass, fail or inconclusive"),
+    "reason": _text(),
+    "detail": _text("may hold what the server said"),
+    "age": _number(SECONDS),
+    "took_ms": _number("milliseconds"),
+}
+CHECK: Mapping[str, Schema] = {
+    "kind": _text(),
+    "target": _text("whom it asks"),
+    "interval": _number(SECONDS),
+    "fast": _or_null(_number("interval in seconds while the verdict is in doubt")),
+    "timeout": _number(SECONDS),
+    "phase": _one_of(Phase),
+    "streak": _count("verdicts in a row against the phase"),
+    "inconclusive": _count("times in a row that we could not ask"),
+    "rise": _count("passes in a row that bring it up"),
+    "fall": _count("failures in a row that take it down"),
+    "last": _or_null(_object("its last answer", **ANSWER)),
+}
 SCHEMAS: Mapping[str, Schema] = {
     "Error": _object("why there is no other answer", error=_text()),
     "Override": _object(
@@ -110,27 +130,20 @@ SCHEMAS: Mapping[str, Schema] = {
         since=_text("RFC 3339"),
         until=_or_null(_text("RFC 3339")),
     ),
-    "Check": _object(
-        "one check of one server",
-        kind=_text(),
-        target=_text("whom it asks"),
-        interval=_number(SECONDS),
-        fast=_or_null(_number("interval in seconds while the verdict is in doubt")),
-        timeout=_number(SECONDS),
-        phase=_one_of(Phase),
-        streak=_count("verdicts in a row against the phase"),
-        inconclusive=_count("times in a row that we could not ask"),
-        rise=_count("passes in a row that bring it up"),
-        fall=_count("failures in a row that take it down"),
-        last=_or_null(
+    "Check": _object("one check of one server", **CHECK),
+    "ExplainedCheck": _object(
+        "one check of one server, with what is remembered of it",
+        **CHECK,
+        answers=_list(
             _object(
-                "its last answer",
-                outcome=_text("pass, fail or inconclusive"),
-                reason=_text(),
-                detail=_text("may hold what the server said"),
-                age=_number(SECONDS),
-                took_ms=_number("milliseconds"),
-            )
+                "an answer of the past; failures are remembered longer than passes",
+                **ANSWER,
+                connected_ms=_or_null(_number("until the stream was open")),
+                secured_ms=_or_null(_number("until the TLS handshake was done")),
+                first_byte_ms=_or_null(_number("until the first byte of an answer")),
+                trace=_text("what was sent and received, line by line; empty where that is not known"),
+            ),
+            "newest first",
         ),
     ),
     "Server": _object("a real server", **SERVER),
@@ -139,7 +152,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "ExplainedServer": _object(
         "a real server, explained",
         **IN_SERVICE,
-        **SERVER,
+        **{**SERVER, "checks": _list(_ref("ExplainedCheck"))},
         full_weight={**WEIGHT, "description": "what it would have if nothing ailed it"},
         written=_or_null(_number("seconds since its row was written; null if it never was by this daemon")),
         why=_list(_ref("Why")),

@@ -90,6 +90,27 @@ class Summary:
     lateness_sum: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the past. at: when it was there. took: seconds that the probe took.
+
+    connected, secured, first_byte: seconds since the probe began until the stream was open, the TLS handshake done, the
+    first byte of an answer there; None where it did not come so far, or nobody looked. trace: what was sent and
+    received, as text for people; empty where that was not recorded.
+    """
+
+    at: float
+    took: float
+    verdict: Verdict
+    connected: float | None = None
+    secured: float | None = None
+    first_byte: float | None = None
+    trace: str = ""
+
+
+Memories = Mapping[int, tuple[Answer, ...]]
+"""By probe: its answers that are remembered, oldest first."""
+
 Timings = Mapping[int, tuple[float, float]]
 """By probe: when its last verdict was reached, and how long that took."""
 
@@ -131,6 +152,10 @@ class Prober(Protocol):
 
     async def timings(self) -> Timings:
         """Of each probe that has a last observation: a tenth of the cost of `latest`, for who asks all the time."""
+        ...
+
+    async def recall(self, probes: Collection[int]) -> Memories:
+        """What is remembered of these: failures longer than passes, the last of each with what was said."""
         ...
 
     async def close(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from healthd.check import Outcome, Passed, Verdict
 from healthd.health import Health, Phase, Thresholds, observe
 from healthd.prober.attempt import Attempt, Question
-from healthd.prober.base import Observation, Probe
+from healthd.prober.base import Answer, Observation, Probe
 from healthd.prober.engine import Result
 from healthd.prober.knock import Knock
+from healthd.prober.memory import PASS_EVERY, answer_of, remembering
 from healthd.prober.schedule import Rhythm
 
 IDLE = -1
@@ -22,7 +23,8 @@ class Entry:
     is UP with no streak and `weight`, so a pass with that weight changes nothing, and nobody is to be told of it.
     doubted: the last verdict was no pass, so the next pass is told whatever it changes. knock: the question of a probe
     that only connects. knocks: so many of them come before the check is asked again, None where every probe asks it.
-    knocking: the one under way only connects.
+    knocking: the one under way only connects. past: answers that are remembered. remember_at: monotonic seconds from
+    which on the next pass is to be remembered.
     """
 
     __slots__ = (
@@ -39,9 +41,11 @@ class Entry:
         "knocks",
         "limits",
         "moved",
+        "past",
         "probe",
         "question",
         "reached",
+        "remember_at",
         "rhythm",
         "steady",
         "took",
@@ -61,7 +65,8 @@ class Entry:
         self.again = self.gone = self.moved = self.doubted = False
         self.verdict: Verdict | None = None
         self.detail = ""
-        self.reached = self.took = 0.0
+        self.reached = self.took = self.remember_at = 0.0
+        self.past: tuple[Answer, ...] = ()
         self.limits: dict[int, Thresholds] = {}
         self.healths: dict[int, Health] = {}
         self.take(probe)
@@ -123,6 +128,13 @@ class Entry:
             return None
         verdict = self.verdict or Verdict(Outcome.PASS, detail=self.detail, weight=self.weight)
         return Observation(self.probe.id, verdict, self.reached, self.took, tuple(self.healths.items()))
+
+    def remember(self, attempt: Attempt, verdict: Verdict | None, now: float, took: float) -> None:
+        """Remember how an attempt ended. verdict: None for a pass that was told as `detail`."""
+        said = verdict or Verdict(Outcome.PASS, detail=self.detail, weight=self.weight)
+        self.past = remembering(self.past, answer_of(attempt, said, now, took))
+        if said.outcome is Outcome.PASS:
+            self.remember_at = now + PASS_EVERY
 
     @property
     def in_doubt(self) -> bool:

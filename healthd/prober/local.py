@@ -16,12 +16,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from healthd.check import Outcome, Verdict
 from healthd.prober.attempt import Attempt
-from healthd.prober.base import Observation, Probe, Runner, Sink, Timings
+from healthd.prober.base import Memories, Observation, Probe, Runner, Sink, Timings
 from healthd.prober.engine import Engine, Result
 from healthd.prober.fold import IDLE, Entry, pass_of
 from healthd.prober.pulse import GATHER, Pulse, asleep
 from healthd.prober.rhythms import rhythms_for
 from healthd.prober.tally import Tally
+from healthd.prober.transcript import Recorder
 from healthd.prober.wheel import Wheel
 
 BURST = 256
@@ -133,6 +134,10 @@ class LocalProber:
         """Of each probe that has a last observation."""
         return {entry.probe.id: (entry.reached, entry.took) async for entry in self._unhurried() if entry.reached}
 
+    async def recall(self, probes: Collection[int]) -> Memories:
+        """What is remembered of these."""
+        return {number: self._entries[number].past for number in probes if number in self._entries}
+
     async def _unhurried(self) -> AsyncIterator[Entry]:
         for number, entry in enumerate(tuple(self._entries.values())):
             if number % TOLD_AT_ONCE == 0:
@@ -209,9 +214,11 @@ class LocalProber:
             entry = waiting.popleft()
             if entry.gone:
                 continue
-            self._tally.lateness.append(clock() - entry.due / 1000)
+            now = clock()
+            self._tally.lateness.append(now - entry.due / 1000)
             question = entry.question if entry.knocks is None else entry.next_question()
-            attempt = engine.begin(question, entry.probe.cadence.timeout, entry)
+            trace = Recorder(clock) if entry.doubted or now >= entry.remember_at else None
+            attempt = engine.begin(question, entry.probe.cadence.timeout, entry, trace)
             if attempt.flight is not None:
                 entry.attempt = attempt
 
@@ -226,6 +233,8 @@ class LocalProber:
             self._tally.passed += 1
         else:
             self._take(entry, result, now, took)
+        if attempt.trace is not None or type(result) is Verdict:
+            entry.remember(attempt, entry.verdict, now, took)
         at = entry.due + entry.rhythm.interval
         if entry.steady and not entry.again and at > now * 1000 and entry.rhythm.has(at):
             self._schedule(entry, at)  # the common case of what `_schedule_next` works out

@@ -57,6 +57,14 @@ class TellTimings:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """For `Prober.recall`; the answer bears the number."""
+
+    number: int
+    probes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TakeRunner:
     """A runner's socket comes with this, or there is none: why."""
 
@@ -65,7 +73,7 @@ class TakeRunner:
     why: str | None
 
 
-Order = Assign | Hurry | Tell | TellTimings | TakeRunner
+Order = Assign | Hurry | Tell | TellTimings | Recall | TakeRunner
 
 
 def dump(order: Order) -> bytes:

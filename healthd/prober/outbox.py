@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from healthd.prober.base import Observation, Summary, Timings
+from healthd.prober.base import Memories, Observation, Summary, Timings
 from healthd.prober.totals import Totals
 from healthd.prober.wire import (
     BATCH,
@@ -21,6 +21,7 @@ from healthd.prober.wire import (
     Latest,
     Message,
     Observed,
+    Recalled,
     Summarised,
     Timed,
     batches,
@@ -71,6 +72,11 @@ class Outbox:
     def answer_timings(self, number: int, timings: Timings) -> None:
         """Send the answer to a question for timings."""
         self._answers.append(_timings(number, timings))
+        self._plan()
+
+    def answer_recall(self, number: int, memories: Memories) -> None:
+        """Send the answer to a question for what is remembered."""
+        self._answers.append(_memories(number, memories))
         self._plan()
 
     def close(self) -> None:
@@ -141,3 +147,9 @@ def _timings(number: int, timings: Timings) -> Iterator[Message]:
     while some := dict(islice(rest, MOST_TIMED)):
         yield Timed(number, False, some)
     yield Timed(number, True, {})
+
+
+def _memories(number: int, memories: Memories) -> Iterator[Message]:
+    for probe, past in memories.items():
+        yield Recalled(number, False, probe, past)
+    yield Recalled(number, True, 0, ())

@@ -91,6 +91,8 @@ class ProberProcess:
                 self._outbox.answer(number, await self._prober.latest())
             case orders.TellTimings(number):
                 self._outbox.answer_timings(number, await self._prober.timings())
+            case orders.Recall(number, probes):
+                self._outbox.answer_recall(number, await self._prober.recall(probes))
             case orders.TakeRunner(user, netns, why):
                 self._take_runner((user, netns), why, fds)
         await asyncio.sleep(0)

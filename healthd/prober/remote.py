@@ -17,7 +17,7 @@ from healthd.check import Inconclusive
 from healthd.children import Log, to_stderr
 from healthd.config.schema import ProberSettings, RunnerSettings
 from healthd.privileges import PROBER, Capability, marks_need_admin
-from healthd.prober.base import Observation, Probe, Sink, Summary, Timings
+from healthd.prober.base import Memories, Observation, Probe, Sink, Summary, Timings
 from healthd.prober.place import Place
 from healthd.prober.shard import Shard
 from healthd.prober.totals import Totals
@@ -92,6 +92,11 @@ class RemoteProber:
         """Of each probe that has a last observation; without those of a process that does not answer."""
         answers = await asyncio.gather(*(shard.timings(ANSWER_PATIENCE) for shard in self._shards.values()))
         return {probe: timing for answer in answers for probe, timing in answer.items()}
+
+    async def recall(self, probes: Collection[int]) -> Memories:
+        """What is remembered of these; without those of a process that does not answer."""
+        answers = await asyncio.gather(*(shard.recall(probes, ANSWER_PATIENCE) for shard in self._shards.values()))
+        return {probe: past for answer in answers for probe, past in answer.items()}
 
     async def close(self) -> None:
         """End all processes."""

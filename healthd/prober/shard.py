@@ -21,7 +21,7 @@ from healthd.children import Child, Log, start
 from healthd.health import Health
 from healthd.privileges import Capability, PrivilegeError, needed
 from healthd.prober import orders, wire
-from healthd.prober.base import Observation, Probe, Summary, Timings
+from healthd.prober.base import Answer, Memories, Observation, Probe, Summary, Timings
 from healthd.prober.line import Line
 from healthd.prober.place import Place
 
@@ -61,6 +61,7 @@ class _Question:
     answered: asyncio.Future[None]
     seen: list[Observation] = field(default_factory=list)
     timings: dict[int, tuple[float, float]] = field(default_factory=dict)
+    past: dict[int, tuple[Answer, ...]] = field(default_factory=dict)
 
     def end(self) -> None:
         """There is no more."""
@@ -69,7 +70,7 @@ class _Question:
 
     def forget(self) -> None:
         """Nobody is left to answer it; a part of an answer is none."""
-        self.seen, self.timings = [], {}
+        self.seen, self.timings, self.past = [], {}, {}
         self.end()
 
 
@@ -148,6 +149,14 @@ class Shard:
         """The same with less to say."""
         question = await self._ask(orders.TellTimings, patience)
         return question.timings
+
+    async def recall(self, probes: Collection[int], patience: float) -> Memories:
+        """What is remembered of those of these that are ours."""
+        ours = tuple(sorted(self._watches.keys() & set(probes)))
+        if not ours:
+            return {}
+        question = await self._ask(lambda number: orders.Recall(number, ours), patience)
+        return question.past
 
     async def _ask(self, order: Callable[[int], orders.Order], patience: float) -> _Question:
         """A question that was answered; without any answer if that took too long, or the process ended."""
@@ -323,6 +332,8 @@ class Shard:
                 self._collect(number, last, batch)
             case wire.Timed(number, last, part):
                 self._collect_timings(number, last, part)
+            case wire.Recalled(number, last, probe, past):
+                self._collect_past(number, last, probe, past)
             case wire.RunnerWanted():
                 self._listener.runner_wanted(self, message)
 
@@ -365,6 +376,15 @@ class Shard:
         question.timings |= {probe: timing for probe, timing in part.items() if probe in self._watches}
         if last:
             question.end()
+
+    def _collect_past(self, number: int, last: bool, probe: int, past: tuple[Answer, ...]) -> None:
+        question = self._questions.get(number)
+        if question is None:
+            return
+        if last:
+            question.end()
+        elif probe in self._watches:
+            question.past[probe] = past
 
 
 def _no_bug(task: asyncio.Task[None]) -> None:

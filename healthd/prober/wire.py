@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from healthd.check import Outcome, Reason, Verdict
 from healthd.health import Health, Phase
 from healthd.model import MAX_WEIGHT
-from healthd.prober.base import LATENESS_BOUNDS, Observation, Summary, Timings
+from healthd.prober.base import LATENESS_BOUNDS, Answer, Observation, Summary, Timings
 
 FRAGMENT = 60_000
 MAX_MESSAGE = 8 << 20
@@ -28,6 +28,8 @@ MAX_DETAIL = 1000
 MAX_ID = (1 << 63) - 1
 BATCH = 100
 """Observations in one message: about a millisecond of work for either side."""
+MOST_LINES = 1000
+"""Lines in what was said in a probe."""
 MOST_TIMED = 500
 """Timings in one message: the same work."""
 
@@ -95,6 +97,16 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is remembered of a probe, as asked for by question `number`; last: nothing of any probe, and no more."""
+
+    number: int
+    last: bool
+    probe: int
+    past: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunnerWanted:
     """A script is to be run by that user (None: the default) in that namespace, and there is no runner for it yet."""
 
@@ -102,7 +114,7 @@ class RunnerWanted:
     netns: str | None
 
 
-Message = Ready | Refused | Assigned | Observed | Summarised | Latest | Timed | RunnerWanted
+Message = Ready | Refused | Assigned | Observed | Summarised | Latest | Timed | Recalled | RunnerWanted
 
 
 def encode(message: Message) -> bytes:
@@ -129,6 +141,8 @@ def encode(message: Message) -> bytes:
                 [at for at, _ in part.values()],
                 [took for _, took in part.values()],
             ]
+        case Recalled(number, last, probe, past):
+            raw = ["recalled", number, last, probe, [_raw_answer(one) for one in past]]
         case RunnerWanted(user, netns):
             raw = ["runner", user, netns]
     return json.dumps(raw, separators=(",", ":")).encode("ascii")
@@ -155,6 +169,8 @@ def decode(data: bytes) -> Message:
             return Latest(_whole(number, MAX_ID), last, tuple(map(_observation, batch)))
         case ["timed", number, bool(last), [*probes], [*at], [*took]]:
             return Timed(_whole(number, MAX_ID), last, _timings(probes, at, took))
+        case ["recalled", number, bool(last), probe, [*past]]:
+            return Recalled(_count(number), last, _count(probe), tuple(map(_answer, past)))
         case ["runner", user, netns]:
             return RunnerWanted(_name(user), _name(netns))
     raise Malformed("no message that a prober sends")
@@ -191,6 +207,30 @@ def _timings(probes: list[Any], at: list[Any], took: list[Any]) -> Timings:
     if not len(probes) == len(at) == len(took) <= MOST_TIMED:
         raise Malformed("no timings")
     return dict(zip(map(_count, probes), zip(map(_number, at), map(_number, took), strict=True), strict=True))
+
+
+def _raw_answer(one: Answer) -> list[Any]:
+    said = one.verdict
+    verdict = [said.outcome.value, said.reason.value, said.detail[:MAX_DETAIL], said.weight]
+    return [one.at, one.took, *verdict, one.connected, one.secured, one.first_byte, one.trace.split("\n")]
+
+
+def _answer(raw: Any) -> Answer:
+    match raw:
+        case [at, took, outcome, reason, detail, weight, connected, secured, first_byte, [*lines]]:
+            verdict = Verdict(
+                _member(Outcome, outcome), _member(Reason, reason), _text(detail, MAX_DETAIL), _weight(weight)
+            )
+            if len(lines) > MOST_LINES:
+                raise Malformed("no trace")
+            trace = "\n".join(_text(line, MAX_DETAIL) for line in lines)
+            phases = _phase(connected), _phase(secured), _phase(first_byte)
+            return Answer(_number(at), _number(took), verdict, *phases, trace=trace)
+    raise Malformed("no answer")
+
+
+def _phase(raw: Any) -> float | None:
+    return None if raw is None else _number(raw)
 
 
 def _summary(values: Sequence[Any]) -> Summary:

@@ -168,6 +168,8 @@ def test_explain_tells_the_evidence_the_rule_and_the_way_back(begin, done, liste
         "rise 1, fall 2",
         f"to come back: one pass of tcp of {one}, in 0.",
         "healthd.toml:",
+        "ago: fail (refused) connection refused; took ",
+        "what was said",
         "is down (refused: connection refused), weight 0",
     ):
         assert words in said

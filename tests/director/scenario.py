@@ -15,7 +15,7 @@ from healthd.health import Health, observe
 from healthd.ipvs.memory import MemoryTable
 from healthd.model import DestKey, ServiceKey
 from healthd.ops import Op
-from healthd.prober.base import Observation, Probe, Timings
+from healthd.prober.base import Memories, Observation, Probe, Timings
 from tests.support.builders import PASS, WWW, config, weights
 
 
@@ -47,6 +47,10 @@ class ScriptedProber:
     async def timings(self) -> Timings:
         """What a test says."""
         return self.timed
+
+    async def recall(self, probes: Collection[int]) -> Memories:
+        """Nothing: no test asks."""
+        return {}
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -108,6 +108,17 @@ async def test_when_and_how_fast_each_probe_was_answered_can_be_asked_alone(rig:
     assert all(took > 0 for _, took in timings.values())
 
 
+async def test_what_each_process_remembers_can_be_asked(rig: Rig, port: int) -> None:
+    await rig.prober.assign([probe(2, TcpCheck(), port), probe(4, TcpCheck(), 1)])
+    await until(lambda: rig.ear.phase(2) is Phase.UP and rig.ear.phase(4) is Phase.DOWN)
+    memories = await rig.prober.recall([2, 4, 6])
+
+    assert memories.keys() == {2, 4}
+    assert [one.verdict.outcome for one in memories[2]][-1] is Outcome.PASS
+    assert {one.verdict.outcome for one in memories[4]} == {Outcome.FAIL}
+    assert "connect" in memories[2][-1].trace
+
+
 async def test_each_shard_has_a_process_and_hosts_stay_together(rig: Rig) -> None:
     await rig.prober.assign([probe(number, FactsCheck()) for number in range(8)])
     await until(lambda: all(rig.ear.said(number) for number in range(8)))

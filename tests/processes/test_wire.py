@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from healthd.check import Outcome, Reason, Target, Verdict
 from healthd.health import Health, Phase, Thresholds
 from healthd.prober import orders, wire
-from healthd.prober.base import LATENESS_BOUNDS, Cadence, Observation, Probe, Summary, Watch
+from healthd.prober.base import LATENESS_BOUNDS, Answer, Cadence, Observation, Probe, Summary, Watch
 from tests.processes.sample_checks import SaysCheck
 
 ids = st.integers(0, wire.MAX_ID)
@@ -32,6 +32,9 @@ summaries = st.builds(
     times,
 )
 batches = st.lists(observations, max_size=3).map(tuple)
+phases = st.none() | times
+traces = st.lists(printable, min_size=1, max_size=3).map("\n".join)
+answers = st.builds(Answer, times, times, verdicts, phases, phases, phases, traces)
 messages = st.one_of(
     st.builds(wire.Ready, st.lists(st.sampled_from(["NET_RAW", "NET_ADMIN"])).map(tuple)),
     st.builds(wire.Refused, printable),
@@ -40,6 +43,7 @@ messages = st.one_of(
     st.builds(wire.Summarised, summaries),
     st.builds(wire.Latest, ids, st.booleans(), batches),
     st.builds(wire.Timed, ids, st.booleans(), st.dictionaries(ids, st.tuples(times, times), max_size=5)),
+    st.builds(wire.Recalled, ids, st.booleans(), ids, st.lists(answers, max_size=3).map(tuple)),
     st.builds(wire.RunnerWanted, st.none() | printable, st.none() | printable),
 )
 
