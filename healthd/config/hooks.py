@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from healthd.config import shape
 from healthd.config.decode import At, Key, Kind, Layer, Report, Told, Unfit, build, decode, key, keys_of, plain, take
 from healthd.config.files import credential, no_program, unfit_certificate, unusable
 from healthd.config.kinds import absolute, duration, flag, many, members, path, tables, text, title, whole, words
@@ -103,10 +104,10 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(value.items())
 
 
-URL = plain('a URL such as "https://alerts.example.org/hook", without user and password', _url)
-SECRET = plain(f'"{SECRET_PREFIX}" and base64 of 24 to 64 bytes', _secret)
-SECRET_FILE = plain("an absolute path or the name of a systemd credential", _secret_file)
-HEADERS = plain('a table of texts such as { "X-Team" = "web" }', _headers)
+URL = plain('a URL such as "https://alerts.example.org/hook", without user and password', _url, schema=shape.text())
+SECRET = plain(f'"{SECRET_PREFIX}" and base64 of 24 to 64 bytes', _secret, schema=shape.text(f"{SECRET_PREFIX}.+"))
+SECRET_FILE = plain("an absolute path or the name of a systemd credential", _secret_file, schema=shape.text(least=1))
+HEADERS = plain('a table of texts such as { "X-Team" = "web" }', _headers, schema=shape.texts())
 EVENTS = many(words({kind.value: kind.value for kind in EventKind}), "a list of events")
 TYPE: Kind[str] = words({"exec": "exec", "webhook": "webhook"})
 

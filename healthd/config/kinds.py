@@ -190,7 +190,9 @@ def _socket_path(value: object) -> str:
     return str(value)
 
 
-socket_path = plain(f"an absolute path of at most {SOCKET_LENGTH} bytes", _socket_path, schema=shape.PATH)
+socket_path = plain(
+    f"an absolute path of at most {SOCKET_LENGTH} bytes", _socket_path, schema=shape.PATH | {"maxLength": SOCKET_LENGTH}
+)
 kernel_name = matching("a name of at most 15 letters, digits and marks", r"[!-~]+", 15)
 account = matching("the name of a user or group", r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?", 256)
 

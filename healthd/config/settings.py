@@ -9,7 +9,7 @@ from pathlib import Path as File
 from pwd import getpwnam
 from typing import Any
 
-from healthd.config import addresses
+from healthd.config import addresses, shape
 from healthd.config.decode import At, Kind, Layer, Report, Told, build, decode, key, keys_of, plain, take
 from healthd.config.defaults import DaemonLayers
 from healthd.config.files import no_account, no_folder, no_program
@@ -51,6 +51,7 @@ from healthd.model import Address, SyncDaemon, SyncState, Timeouts
 MAX_KERNEL_TIMEOUT = 31 * 86400
 LEVELS = ("debug", "info", "warning", "error")
 STYLES = ("healthd", "ldirectord")
+LOG_TARGET = shape.one_of(shape.words(("stderr", "journald", "syslog")), shape.PATH)
 FACILITIES = (
     "daemon", "user", "syslog", *(f"local{number}" for number in range(8)),
     "kern", "mail", "auth", "authpriv", "lpr", "news", "uucp", "cron", "ftp",
@@ -162,7 +163,7 @@ class LogTable:
 
     layer: Layer
     to: str = key(
-        plain('"stderr", "journald", "syslog" or the absolute path of a file', _log_target),
+        plain('"stderr", "journald", "syslog" or the absolute path of a file', _log_target, schema=LOG_TARGET),
         "`stderr`, `journald`, `syslog` or the path of a file",
         "stderr",
         shown='"stderr"',

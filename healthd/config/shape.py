@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 FLAG: Schema = {"type": "boolean"}
-PATH: Schema = {"type": "string", "pattern": "^/"}
+PATH = {"type": "string", "pattern": "^/"}
 
 
 def text(pattern: str = "", *, least: int = 0, most: int = 0) -> Schema:
