@@ -63,7 +63,7 @@ class Messenger:
         self._number = time.time_ns() // 1000  # above all that an earlier healthd gave
         self._tries: dict[int, int] = {}
         self._sent: deque[float] = deque()
-        self._told_at = -math.inf
+        self._again_at = 0.0
         self._failures = 0
         self._delivered = self._failed = self._retried = self._left = 0
         self._last_error = ""
@@ -177,18 +177,19 @@ class Messenger:
         """Wait until there is something to say."""
         while not self._waiting and not self._closing.is_set():
             self._came.clear()
-            again = self._told_at + self._pace.again if self._repeats() else math.inf
-            pause = again - time.monotonic()
-            if pause <= 0:
-                return
+            pause = self._again_at - time.monotonic() if self._repeats() else None
             try:
-                async with asyncio.timeout(None if math.isinf(pause) else pause):
+                async with asyncio.timeout(pause):
                     await self._came.wait()
             except TimeoutError:
                 return
 
     def _repeats(self) -> bool:
         return self._settings.template is Template.ALERTMANAGER and len(self._problems) > 0
+
+    def _again(self) -> bool:
+        """Whether it is time to tell again of all that goes on."""
+        return self._repeats() and time.monotonic() >= self._again_at
 
     async def _turn(self) -> None:
         """Wait while there were as many messages within a minute as there may be."""
@@ -212,7 +213,7 @@ class Messenger:
     async def _attempt(self) -> None:
         """Tell all that waits, as far as it is news."""
         items = self._worth_telling()
-        if not items and not self._repeats():
+        if not items and not self._again():
             return
         news = self._news(items)
         self._sent.append(time.monotonic())
@@ -225,7 +226,7 @@ class Messenger:
             logger.exception("%s: a bug of the hook itself", self.name)
             await self._refused(items, DeliveryFailed(repr(error)))
         else:
-            self._taken(items, news.id)
+            self._taken(items, news)
 
     def _worth_telling(self) -> tuple[Item, ...]:
         items = self._waiting.first(MOST_TOGETHER)
@@ -249,23 +250,24 @@ class Messenger:
         host, over = socket.gethostname(), self._problems.ends(events)
         about = " ".join([host, *(str(item.number) for item in items)])
         name = f"msg_{sha256(about.encode()).hexdigest()[:32]}"
-        return News(name, host, time.time(), events, tuple(self._problems), over)
+        return News(name, host, time.time(), events, tuple(self._problems), over, self._again())
 
-    def _taken(self, items: Sequence[Item], group: str) -> None:
+    def _taken(self, items: Sequence[Item], news: News) -> None:
         if self._failures:
             logger.warning("%s takes messages again, after %d failed", self.name, self._failures)
-        self._failures, self._told_at = 0, time.monotonic()
+        self._failures = 0
+        if news.again or not self._repeats():
+            self._again_at = time.monotonic() + self._pace.again
         self._delivered += len(items)
         self._forget(items)
         if not self._tells_all():
-            remembered, over = self._problems.tell(items, group)
+            remembered, over = self._problems.tell(items, news.id)
             self._shelving.drop(over)
             self._shelving.put(remembered)
 
     async def _refused(self, items: Sequence[Item], failure: DeliveryFailed) -> None:
         self._failures += 1
         self._last_error = str(failure)
-        self._told_at = time.monotonic()
         if self._failures == 1:
             logger.warning("%s does not take messages: %s", self.name, failure)
         for item in items:

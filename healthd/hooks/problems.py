@@ -97,6 +97,7 @@ class Problems:
     def tell(self, items: Sequence[Item], group: str) -> tuple[list[Item], list[Item]]:
         """A message told of these. Returns what is to be remembered from now on, and what is to be forgotten."""
         forgotten: list[Item] = []
+        numbers = {item.number for item in items}
         for item in items:
             forgotten += [self._told.pop(_problem(over)) for over in self._ends(item.event)]
             problem = begun(item.event)
@@ -106,7 +107,7 @@ class Problems:
                 before = self._told.pop(problem, None)
                 forgotten += [before] if before else []
                 self._told[problem] = replace(item, group=before.group if before else group)
-        return [item for item in self if item.number in {one.number for one in items}], forgotten
+        return [item for item in self if item.number in numbers], forgotten
 
     def _ends(self, event: Event) -> list[Item]:
         problem = ended(event)

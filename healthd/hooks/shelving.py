@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from itertools import islice
 
 from healthd.hooks.base import NotKept, Shelf, Shelved
 from healthd.hooks.problems import Item
@@ -13,6 +14,7 @@ from healthd.hooks.waiting import packed, unpacked
 logger = logging.getLogger(__name__)
 
 RETRY_FIRST, RETRY_LAST = 1.0, 60.0
+STEP = 500
 
 
 class Shelving:
@@ -31,17 +33,17 @@ class Shelving:
     def put(self, items: Iterable[Item]) -> None:
         """Have these there."""
         if self._shelf is not None:
-            new = {item.number: item for item in items}
-            self._put |= new
-            self._drop -= new.keys()
+            for item in items:
+                self._put[item.number] = item
+                self._drop.discard(item.number)
             self._stir()
 
     def drop(self, items: Iterable[Item]) -> None:
         """Have these there no longer."""
         if self._shelf is not None:
-            numbers = {item.number for item in items}
-            self._put = {number: item for number, item in self._put.items() if number not in numbers}
-            self._drop |= numbers
+            for item in items:
+                self._put.pop(item.number, None)
+                self._drop.add(item.number)
             self._stir()
 
     async def restore(self) -> list[Item]:
@@ -100,10 +102,13 @@ class Shelving:
                 self._unsaved, pause = False, RETRY_FIRST
 
     async def _save(self) -> None:
-        if self._shelf is None or not (self._put or self._drop):
-            return
-        put, drop = dict(self._put), set(self._drop)
-        rows = [Shelved(one.number, one.event.at, one.group, packed(one.event)) for one in put.values()]
-        await self._shelf.shelve(self._key, rows, sorted(drop))
-        self._put = {number: item for number, item in self._put.items() if put.get(number) is not item}
-        self._drop -= drop
+        """Save all, in steps that let others have their turn."""
+        while self._shelf is not None and (self._put or self._drop):
+            put = dict(islice(self._put.items(), STEP))
+            drop = set(self._drop)
+            rows = [Shelved(one.number, one.event.at, one.group, packed(one.event)) for one in put.values()]
+            await self._shelf.shelve(self._key, rows, sorted(drop))
+            self._drop -= drop
+            for number, item in put.items():
+                if self._put.get(number) is item:
+                    del self._put[number]

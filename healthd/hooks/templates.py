@@ -37,7 +37,7 @@ class News:
 
     id: of the message, the same whenever it is tried. host: whose news. now: seconds since the epoch. events: what is
     new, oldest first. told: problems that the receiver was told of before. over: those of them that end now, each with
-    the event that ends it.
+    the event that ends it. again: tell once more of all that goes on, to those who want to hear it again.
     """
 
     id: str
@@ -46,6 +46,7 @@ class News:
     events: tuple[Event, ...]
     told: tuple[Item, ...] = ()
     over: Mapping[Item, Event] = field(default_factory=dict)
+    again: bool = False
 
     @property
     def fresh(self) -> tuple[Event, ...]:
@@ -102,9 +103,9 @@ def _json(news: News, access: Access) -> Sequence[Body]:
 
 
 def _alertmanager(news: News, access: Access) -> Sequence[Body]:
-    """One list with all that goes on and all that is over (POST /api/v2/alerts)."""
+    """One list of what begins, what is over and, when it is time, what goes on (POST /api/v2/alerts)."""
     alerts: dict[Problem, Body] = {}
-    for event in [item.event for item in news.going_on]:
+    for event in [item.event for item in news.going_on if news.again]:
         alerts |= _firing(event, news)
     for event in news.events:  # one that was told of by nobody knows whom, before a restart without memory
         problem = ended(event)

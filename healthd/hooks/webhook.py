@@ -92,9 +92,8 @@ class Client:
         secrets = await read_secrets(settings)
         url, topic = _ntfy_place(secrets.url) if settings.template is Template.NTFY else (secrets.url, "")
         context = await _context(settings) if url.startswith("https:") else True
-        messages = bodies(settings.template, news, Access(topic, secrets.token))
-        for number, body in enumerate(messages):
-            data = json.dumps(body, separators=(",", ":")).encode()
+        access = Access(topic, secrets.token)
+        for number, data in enumerate(await aside(partial(_written, settings.template, news, access), "message")):
             name = news.id if number == 0 else f"{news.id}.{number}"
             headers = _headers(settings, secrets, name, data)
             try:
@@ -116,6 +115,11 @@ class Client:
         async with request as answer:
             if not 200 <= answer.status < 300:
                 raise await _failure(answer)
+
+
+def _written(template: Template, news: News, access: Access) -> list[bytes]:
+    """The messages as they go. Made aside: of thousands of problems that takes a while."""
+    return [json.dumps(body, separators=(",", ":")).encode() for body in bodies(template, news, access)]
 
 
 async def _failure(answer: ClientResponse) -> DeliveryFailed:

@@ -11,6 +11,7 @@ import pytest
 import tomli
 
 from healthd.config.decode import At, Report, field_of, keys_of
+from healthd.config.hooks import WebhookTable
 from healthd.config.load import load
 from healthd.config.problems import render
 from healthd.config.schema import Settings
@@ -82,6 +83,12 @@ def test_every_setting_is_in_the_sample(name, table):
     told = tomli.loads(uncommented(MAIN))[name]
 
     assert (told[0] if isinstance(told, list) else told).keys() == keys_of(table).keys()
+
+
+def test_every_setting_of_a_webhook_is_in_the_sample():
+    _, told = tomli.loads(uncommented(MAIN))["hook"]
+
+    assert keys_of(WebhookTable).keys() - told.keys() == {"url_file", "secret_file", "ca_file"}, "told beside others"
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
+from healthd.config.hooks import key_of
 from healthd.config.load import load
 from healthd.config.problems import Severity
-from healthd.config.schema import ExecHook, LogSettings
+from healthd.config.schema import ExecHook, LogSettings, Template
 from healthd.events import Kind
 from healthd.hooks import words
 from healthd.hooks.exec import exec_hook
+from healthd.hooks.webhook import signed
 
 from . import document
 from .samples import sample
@@ -38,6 +41,21 @@ def test_the_tables_of_the_page_are_a_good_configuration(tmp_path):
     assert [problem for problem in loaded.problems if problem.severity is Severity.ERROR] == []
     assert loaded.config.settings.log == LogSettings()
     assert loaded.config.settings.hooks[0].timeout == 10.0
+    assert {hook.template for hook in loaded.config.settings.hooks[1:]} == set(Template)
+
+
+def test_the_receiver_of_the_page_knows_who_signed():
+    (program,) = re.findall(r"```python\n(import base64.*?)```", document.PAGE.read_text(), re.S)
+    names: dict = {}
+    exec(program, names)
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body, now = b'{"events": []}', int(time.time())
+    headers = signed("msg_1", now, body, key_of(secret))
+
+    assert names["verified"](secret, headers, body)
+    assert not names["verified"](secret, headers, body + b" ")
+    assert not names["verified"](f"{secret[:-1]}x", headers, body)
+    assert not names["verified"](secret, signed("msg_1", now - 900, body, key_of(secret)), body)
 
 
 @pytest.mark.parametrize(
