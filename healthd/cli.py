@@ -20,6 +20,7 @@ COMMANDS = {
     "check-config": "tell everything that is wrong with a configuration",
     "plan": "tell what would be changed in the kernel's table now",
     "status": "tell what the running daemon believes",
+    "top": "show what the running daemon believes, live",
     "explain": "tell why a server or a service is as it is, and what would bring it back",
     "events": "tell what happened, and follow what happens",
     "drain": "have servers take no new connections, and wait until the old ones have ended",

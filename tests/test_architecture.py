@@ -92,7 +92,10 @@ LAYERS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         ),
     ),
     ("doctor", (("healthd.doctor",),)),
-    ("outside", (("healthd.api",), ("healthd.effective",), ("healthd.explain",), ("healthd.metrics",))),
+    (
+        "outside",
+        (("healthd.api",), ("healthd.effective",), ("healthd.explain",), ("healthd.top",), ("healthd.metrics",)),
+    ),
     ("answers", (("healthd.console",),)),
     ("daemon", (("healthd.daemon", "healthd.startup", "healthd.signals"),)),
     ("commands", (("healthd.commands",),)),
