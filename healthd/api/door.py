@@ -31,7 +31,7 @@ TELLING = ("Allow", "WWW-Authenticate")
 class Door:
     """Serves `actions`. recognise: who asks; raises HTTPException if they are not let in.
 
-    routes: what is answered. more: what else there is, such as files.
+    routes: what is answered. more: what else there is, such as files. greeting: seconds until a connection is made.
     """
 
     def __init__(
@@ -40,9 +40,11 @@ class Door:
         recognise: Callable[[web.Request], Caller],
         routes: Sequence[Route],
         more: Sequence[web.RouteDef] = (),
+        greeting: float = LONGEST_GREETING,
     ) -> None:
         self._actions = actions
         self._recognise = recognise
+        self._greeting = greeting
         self.app = web.Application(client_max_size=MOST_BYTES, middlewares=[_in_json])
         self.app.add_routes([web.route(one.method, one.path, partial(self._answer, one)) for one in routes])
         self.app.add_routes(more)
@@ -69,7 +71,7 @@ class Door:
         if max(len(server.connections), len(self._visits)) >= MOST_CLIENTS:
             return _HangUp()
         handler = server()
-        visit = Visit(handler, partial(self._left, handler))
+        visit = Visit(handler, partial(self._left, handler), self._greeting)
         self._visits[handler] = visit
         return visit
 
@@ -104,13 +106,16 @@ class Door:
 
 
 class Visit(asyncio.Protocol):
-    """One connection, from before it is made until it is over. handler: to whom it belongs. left: called at its end."""
+    """One connection, from before it is made until it is over. handler: to whom it belongs. left: called at its end.
 
-    def __init__(self, handler: web.RequestHandler, left: Callable[[], None]) -> None:
+    greeting: seconds until it must be made.
+    """
+
+    def __init__(self, handler: web.RequestHandler, left: Callable[[], None], greeting: float) -> None:
         self._handler = handler
         self._left = left
         self._transport: asyncio.Transport | None = None
-        self._timer = asyncio.get_running_loop().call_later(LONGEST_GREETING, self.end)
+        self._timer = asyncio.get_running_loop().call_later(greeting, self.end)
 
     def stay(self) -> None:
         """It may go on without end."""

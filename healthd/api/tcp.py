@@ -27,11 +27,16 @@ NOBODY_TO_ASK = b"\0"
 
 
 class HttpListener:
-    """Answers on TCP where the settings say so."""
+    """Answers on TCP where the settings say so.
 
-    def __init__(self, settings: HttpSettings) -> None:
+    retry: seconds until an address is tried again. greeting: seconds that a connection may take to be made.
+    """
+
+    def __init__(self, settings: HttpSettings, retry: float = TRY_AGAIN, greeting: float = LONGEST_GREETING) -> None:
         self._settings = settings
         self._listen = settings.listen
+        self._retry = retry
+        self._greeting = greeting
         self._door: Door | None = None
         self._tls: ssl.SSLContext | None = None
         self._servers: list[asyncio.Server] = []
@@ -41,7 +46,7 @@ class HttpListener:
         """Begin to answer: what can be had at once, at once."""
         if not self._listen:
             return
-        self._door = Door(actions, self._visitor, (*ROUTES, *PAGE_ROUTES), page_files(self._admit))
+        self._door = Door(actions, self._visitor, (*ROUTES, *PAGE_ROUTES), page_files(self._admit), self._greeting)
         self._door.app.on_response_prepare.append(add_rules)
         await self._door.open()
         for address in self._listen:
@@ -72,7 +77,7 @@ class HttpListener:
 
     async def _keep_trying(self, door: Door, address: tuple[str, int]) -> None:
         while True:
-            await asyncio.sleep(TRY_AGAIN)
+            await asyncio.sleep(self._retry)
             if await self._open(door, address, told=True):
                 return
 
@@ -87,11 +92,11 @@ class HttpListener:
                 port,
                 ssl=outer,
                 backlog=MOST_CLIENTS,
-                ssl_handshake_timeout=LONGEST_GREETING if outer else None,
+                ssl_handshake_timeout=self._greeting if outer else None,
             )
         except OSError as error:
             if not told:
-                logger.error("no status page on %s, tried again every %g s: %s", _shown(*address), TRY_AGAIN, error)
+                logger.error("no status page on %s, tried again every %g s: %s", _shown(*address), self._retry, error)
             return False
         self._servers.append(server)
         for sock in server.sockets:

@@ -56,7 +56,8 @@ export class Board {
   }
 
   #measure() {
-    const style = getComputedStyle(document.documentElement);
+    const root = document.documentElement, style = getComputedStyle(root);
+    root.style.setProperty("--bar", `${document.querySelector(".bar").offsetHeight}px`);
     for (const kind of ["service", "server"]) this.#heights[kind] = parseFloat(style.getPropertyValue(`--${kind}-height`));
   }
 
@@ -81,7 +82,15 @@ export class Board {
     return [first < 0 ? this.#rows.length : first, last < 0 ? this.#rows.length : last];
   }
 
+  /** Which service one is in the middle of, where its name has scrolled away. */
+  #showWhere() {
+    const top = document.querySelector(".heads").getBoundingClientRect().bottom - $("rows").getBoundingClientRect().top;
+    const first = top > 0 ? this.#rows[this.#tops.findIndex((here) => here > top) - 1] : undefined;
+    write($("here"), first?.kind === "server" ? `of ${first.service.name}` : "");
+  }
+
   #paint() {
+    this.#showWhere();
     const [first, last] = this.#window(), wanted = this.#rows.slice(first, last);
     const keys = new Set(wanted.map((row) => row.key));
     for (const [key, node] of this.#there) {

@@ -44,9 +44,8 @@ function answerOf(real) {
   const seen = real.checks.filter((check) => check.last);
   const check = seen.find((one) => one.last.outcome !== "pass") || seen[0];
   if (!check) return { outcome: "none", text: real.checks.length ? "not asked yet" : "no check" };
-  const { outcome, reason, detail } = check.last;
-  const text = outcome === "pass" ? `${check.kind} ${detail}` : `${check.kind} ${outcome} (${reason}) ${detail}`;
-  return { outcome, text };
+  const { outcome, detail } = check.last;
+  return { outcome, text: `${check.kind}${outcome === "inconclusive" ? " could not ask" : ""}: ${detail}` };
 }
 
 /** Every service, each followed by its servers. */

@@ -6,8 +6,8 @@ import { $, ago, clock, make, mark, write } from "./dom.js";
 import { Past, STATES, chosen, counted, rowsOf } from "./model.js";
 import { Sheet } from "./sheet.js";
 
-const EVERY = 3000, SOON = 150;
-const REST = 20; // the daemon rests so many times as long as it took to answer
+const EVERY = 3000, SELDOM = 10_000, SOON = 150;
+const REST = 10; // the daemon rests so many times as long as it took to answer
 const MOST_EVENTS = 200, SILENT = 5;
 const GROUPS = [["all", "All"], ["down", "Down"], ["failing", "Failing"], ["out", "Taken out"], ["unknown", "Unknown"], ["up", "Up"]];
 const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
@@ -37,7 +37,7 @@ async function poll() {
     status = await ask("/v1/status?counters");
     await sameDaemon();
     arrived();
-    rest = Math.max(EVERY, REST * (performance.now() - at));
+    rest = Math.min(SELDOM, Math.max(EVERY, REST * (performance.now() - at)));
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     lost(error);

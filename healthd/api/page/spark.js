@@ -13,7 +13,7 @@ function shape(tag, about) {
 export function draw(node, past) {
   if (node.drawn === past.at(-1)) return;
   node.drawn = past.at(-1);
-  const most = Math.max(...past.map((one) => one.took), 0.5) * 1.15, step = (WIDTH - 4) / (Math.max(past.length, FEWEST) - 1);
+  const most = Math.max(...past.map((one) => one.took), 0.5) * 1.4, step = (WIDTH - 4) / (Math.max(past.length, FEWEST) - 1);
   const begin = WIDTH - 2 - (past.length - 1) * step;
   const points = past.map((one, index) => [begin + index * step, HEIGHT - 2 - (one.took / most) * (HEIGHT - 4)]);
   const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: "img" });
