@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from healthd.ipvs.base import ServiceCounters, TableUnavailable
 from healthd.metrics.families import Family
-from healthd.metrics.grid import Body, Labels
+from healthd.metrics.grid import Labels
 from healthd.metrics.overview import Overview
 from healthd.metrics.slices import in_slices
 from healthd.metrics.sweep import Moment, Sweep
@@ -30,14 +30,15 @@ FRESH = 1.0
 END = b"# EOF\n"
 
 Encoder = Callable[[Collector], bytes]
+Made = tuple[Family, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What one scrape tells. small: for the library. large: metrics whose lines are made already, in pieces."""
+    """What one scrape tells. small: for the library. large: metrics whose lines are made already."""
 
     small: tuple[Metric, ...]
-    large: tuple[tuple[Family, Body], ...]
+    large: tuple[Made, ...]
 
 
 class _Given(Collector):
@@ -65,7 +66,7 @@ class Exposition:
         self._gathering = asyncio.Lock()
         self._gathered: Gathered | None = None
 
-    async def scrape(self, accept: str) -> tuple[str, Body]:
+    async def scrape(self, accept: str) -> tuple[str, Sequence[bytes]]:
         """Content type, and the text in pieces. accept: the scraper's header, empty if there is none."""
         encoder, content_type = choose_encoder(accept)
         async with self._gathering:
@@ -75,11 +76,13 @@ class Exposition:
     async def _gather(self) -> Gathered:
         counters = await self._counters()
         timings = await self._parts.prober.timings()
-        self._labels.turn()
+        self._labels.keep(self._parts.director.roster.assignment)
         sweep = Sweep(self._parts, Moment(timings, counters, self._epoch()), self._labels)
         await in_slices(sweep.steps())
         small = tuple(Overview(self._parts, sweep.tallies).collect())
-        self._gathered = Gathered(small, tuple(chain.from_iterable(grid.bodies() for grid in sweep.grids)))
+        large: list[Made] = []
+        await in_slices(map(large.append, chain.from_iterable(grid.bodies() for grid in sweep.grids)))
+        self._gathered = Gathered(small, tuple(large))
         asyncio.get_running_loop().call_later(FRESH, self.forget)
         return self._gathered
 
@@ -98,7 +101,7 @@ class Exposition:
         self._gathered = None
 
 
-def pieces(gathered: Gathered, encoder: Encoder) -> Body:
+def pieces(gathered: Gathered, encoder: Encoder) -> list[bytes]:
     """The text in pieces: what servers have, each below the heading that the library gives it, then all the rest."""
-    large = ((encoder(_Given(family.metric())).removesuffix(END), *body) for family, body in gathered.large)
+    large = ((encoder(_Given(family.metric())).removesuffix(END), lines) for family, lines in gathered.large)
     return [*chain.from_iterable(large), encoder(_Given(*gathered.small))]

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from healthd.assignment import Assignment
 from healthd.metrics.families import Family
 
 STEP = 250
 """Rows that are made lines of at a time: less than a millisecond."""
 
 Values = tuple[float | None, ...]
-Body = Sequence[bytes]
 
 
 class Labels:
-    """The labels of series as they are written. They are the same in each scrape, so they are kept for the next."""
+    """The labels of series as they are written. They are the same from scrape to scrape, until there is a reload."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[object, ...], str] = {}
-        self._now: dict[tuple[object, ...], str] = {}
+        self._assignment = Assignment()
+        self._texts: dict[tuple[object, ...], str] = {}
 
-    def turn(self) -> None:
-        """Begin a scrape: what the last one did not use is forgotten."""
-        self._before, self._now = self._now, {}
+    def keep(self, assignment: Assignment) -> None:
+        """Begin a scrape; after a reload, which brings another assignment, all are made anew."""
+        if assignment is not self._assignment:
+            self._assignment = assignment
+            self._texts.clear()
 
     def of(self, family: Family, *values: object) -> str:
         """The labels of one series of a family. values: in the order of its labels."""
-        text = self._before.get(values) or labelled(family.labels, values)
-        self._now[values] = text
+        text = self._texts.get(values)
+        if text is None:
+            text = self._texts[values] = labelled(family.labels, values)
         return text
 
 
@@ -57,10 +60,11 @@ class Grid:
         if len(self._rows) >= STEP:
             self._write()
 
-    def bodies(self) -> Iterator[tuple[Family, Body]]:
-        """The lines of each family, in pieces."""
+    def bodies(self) -> Iterator[tuple[Family, bytes]]:
+        """The lines of each family."""
         self._write()
-        yield from self._lines.items()
+        for family, lines in self._lines.items():
+            yield family, b"".join(lines)
 
     def _write(self) -> None:
         rows, self._rows = self._rows, []

@@ -78,7 +78,7 @@ class Sweep:
         named = (service.name, real.key)
         state, labels = self._director.state(service, real), self._labels.of(families.UP, *named)
         weight = self._row(ref, labels, state, real)
-        tally = self.tallies.setdefault(service.key, Tally())
+        tally = self.tallies.get(service.key) or self.tallies.setdefault(service.key, Tally())
         tally.phases[state.phase] += 1
         tally.usable += weight > 0
         for because in self._because(ref, state):
