@@ -66,7 +66,7 @@ def newer(package, tmp_path_factory):
     folder = tmp_path_factory.mktemp("newer")
     subprocess.run(["dpkg-deb", "-R", package, folder / "root"], check=True)
     control = folder / "root/DEBIAN/control"
-    control.write_text(control.read_text().replace(f"Version: {healthd.__version__}", "Version: 99"))
+    control.write_text(control.read_text().replace(f"Version: {healthd.__version__}-1", "Version: 99-1"))
     with (folder / "root/etc/healthd/healthd.toml").open("a") as file:
         file.write("# something new\n")
     subprocess.run(
