@@ -32,7 +32,7 @@ def _head(document: Document) -> Iterator[str]:
     if not table["ok"]:
         yield f"THE TABLE CANNOT BE KEPT: {table['error']}"
         yield "weights are those it had when it could last be asked"
-    yield from _hooks(document.get("hooks", ()))
+    yield from hooks_in_trouble(document.get("hooks", ()))
     if prober["age"] is None:
         yield f"{prober['probes']} probes, none made yet"
         return
@@ -45,8 +45,8 @@ def _head(document: Document) -> Iterator[str]:
     )
 
 
-def _hooks(hooks: Sequence[Document]) -> Iterator[str]:
-    """Those that have trouble getting rid of what they should tell."""
+def hooks_in_trouble(hooks: Sequence[Document]) -> Iterator[str]:
+    """A line for each that has trouble getting rid of what they should tell."""
     for hook in hooks:
         if hook["queued"] and hook["last_error"]:
             waits = f"{hook['queued']} event{' waits' if hook['queued'] == 1 else 's wait'}"

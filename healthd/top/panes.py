@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from healthd.show import SILENT, ago
+from healthd.show import SILENT, ago, hooks_in_trouble
 from healthd.top.cells import Line, Span, Style, cells, clipped, fitted, folded, line
 from healthd.top.columns import table
 from healthd.top.model import Confirming, Filtering, Reading, Reasoning, Top
@@ -90,6 +90,7 @@ def _alarms(top: Top) -> Iterator[str]:
     if age is not None and age > SILENT:
         yield f"THE PROBER HAS SAID NOTHING FOR {ago(age)}"
     yield from _services_in_need(document)
+    yield from hooks_in_trouble(document.get("hooks", ()))
     if document["unsaved"]:
         yield f"overrides do not live through a restart: {document['unsaved']}"
 
