@@ -27,7 +27,7 @@ from healthd.hooks.monitor import Monitor
 from healthd.ipvs.base import TableUnavailable
 from healthd.ipvs.kernel import KernelTable
 from healthd.log.setup import configure
-from healthd.missing import missing
+from healthd.missing import missing, stands
 from healthd.operators import Operators
 from healthd.overrides import OPERATORS
 from healthd.parts import Parts
@@ -124,6 +124,7 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     http = HttpListener(settings.http)
     daemon = Daemon(config, options, orders, claims, table, announcer, director, operators, http)
     mail.attach(lambda: daemon.stage, lambda: missing(director))
+    announcer.attach(partial(stands, director))
     monitor.attach(lambda ref: director.roster.admin(ref) is Admin.MAINTENANCE)
     parts = Parts(director, table, prober, operators, history, announcer, orders.log, failures)
     console = Console(parts, daemon.reload, daemon.read)

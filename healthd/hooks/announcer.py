@@ -12,7 +12,7 @@ from healthd.config.schema import Config, ExecHook, Place, Webhook
 from healthd.events import Event
 from healthd.hooks.base import Hook, HookStats, Shelf
 from healthd.hooks.exec import exec_hook
-from healthd.hooks.messenger import Messenger
+from healthd.hooks.messenger import Messenger, Stands, nobody_knows
 from healthd.hooks.webhook import Client
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,14 @@ class Announcer:
         self._always = tuple(always)
         self._make = make
         self._shelf = shelf
+        self._stands: Stands = nobody_knows
         self._client = Client()
         self._configured: dict[ExecHook | str, Hook] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+
+    def attach(self, stands: Stands) -> None:
+        """Learn whom to ask whether a problem of which an earlier healthd told is still there."""
+        self._stands = stands
 
     def apply(self, config: Config) -> None:
         """Have exactly its hooks from now on.
@@ -66,7 +71,7 @@ class Announcer:
 
     def _made(self, settings: ExecHook | Webhook) -> Hook:
         if isinstance(settings, Webhook):
-            return Messenger(settings, self._client.send, self._shelf)
+            return Messenger(settings, self._client.send, self._shelf, stands=lambda event: self._stands(event))
         return self._make(settings)
 
     def event(self, event: Event) -> None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from healthd.config.schema import Config, Template, Webhook
-from healthd.events import Event, Kind
+from healthd.events import Event
 from healthd.hooks.base import DeliveryFailed, HookStats, Shelf
-from healthd.hooks.problems import Item, Problems
+from healthd.hooks.problems import ENDS, Item, Problems
 from healthd.hooks.shelving import Shelving
 from healthd.hooks.templates import LINGER, News, kinds
 from healthd.hooks.waiting import Waiting
@@ -28,6 +28,7 @@ from healthd.hooks.waiting import Waiting
 logger = logging.getLogger(__name__)
 
 Send = Callable[[Webhook, News], Awaitable[None]]
+Stands = Callable[[Event], bool | None]
 
 MOST_TOGETHER = 1000
 DAY = 86400.0
@@ -40,6 +41,7 @@ class Pace:
     """Seconds. first, most: of the pauses between attempts, which double. minute: of `per_minute`.
 
     again: after which a receiver that wants so hears again of all that goes on. news: until an event is none any more.
+    look: from one look at what an earlier healthd told to the next.
     """
 
     first: float = 1.0
@@ -47,12 +49,28 @@ class Pace:
     minute: float = 60.0
     again: float = LINGER / 4
     news: float = DAY
+    look: float = 5.0
+
+
+def nobody_knows(event: Event) -> bool | None:
+    """Whether the problem that an event began is still there: nobody can tell."""
+    return None
 
 
 class Messenger:
-    """A hook for one receiver. send: delivers news, or raises DeliveryFailed within a deadline of its own."""
+    """A hook for one receiver. send: delivers news, or raises DeliveryFailed within a deadline of its own.
 
-    def __init__(self, settings: Webhook, send: Send, shelf: Shelf | None = None, pace: Pace = Pace()) -> None:
+    stands: whether a problem of which an earlier healthd told is still there; None while nobody knows.
+    """
+
+    def __init__(
+        self,
+        settings: Webhook,
+        send: Send,
+        shelf: Shelf | None = None,
+        pace: Pace = Pace(),
+        stands: Stands = nobody_knows,
+    ) -> None:
         self._settings = settings
         self._kinds = kinds(settings.template, settings.on)
         self._send = send
@@ -67,7 +85,7 @@ class Messenger:
         self._failures = 0
         self._delivered = self._failed = self._retried = self._left = 0
         self._last_error = ""
-        self._known: Callable[[Event], bool] = lambda event: True
+        self._stands = stands
         self._came, self._stirred, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -84,15 +102,13 @@ class Messenger:
         if settings is not None and settings != self._settings:
             self._settings, self._kinds = settings, kinds(settings.template, settings.on)
             self._stirred.set()
-        declared = {service.name: {str(real.key) for real in service.reals} for service in config.services}
-        fallbacks = {service.name: str(service.fallback.key) for service in config.services if service.fallback}
-        self._known = lambda event: _declared(event, declared, fallbacks)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
+            self._task.add_done_callback(self._tell_fault)
 
     def event(self, event: Event) -> None:
         """Take one event if the receiver may be told of it."""
-        if event.kind not in self._kinds:
+        if event.kind not in self._kinds and not self._problems.ends([event]):
             return
         if self._closing.is_set() and (self._task is None or self._task.done()):
             self._left += 1
@@ -145,32 +161,45 @@ class Messenger:
     # --- its task ----------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        await self._restore()
-        while not self._closing.is_set():
-            await self._due()
-            await self._pause(self._settings.group if self._waiting and not self._failures else 0.0)
-            await self._turn()
-            await self._attempt()
-        if self._waiting:
-            await self._attempt()
+        looking = asyncio.get_running_loop().create_task(
+            self._look_after(await self._restore()), name=f"{self.name} look"
+        )
+        try:
+            while not self._closing.is_set():
+                await self._due()
+                await self._pause(self._settings.group if self._waiting and not self._failures else 0.0)
+                await self._turn()
+                await self._attempt()
+            if self._waiting:
+                await self._attempt()
+        finally:
+            looking.cancel()
 
-    async def _restore(self) -> None:
-        """Take over what an earlier healthd left."""
+    def _tell_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("%s ended because of a fault of healthd's own; please report it", self.name, exc_info=error)
+
+    async def _restore(self) -> list[Item]:
+        """Take over what an earlier healthd left. Returns the problems that it told."""
         for item in await self._shelving.restore():
             if item.group:
                 self._problems.restore(item)
             else:
                 self._put(item)
-        for item in self._problems:
-            if not self._known(item.event):
+        return list(self._problems)
+
+    async def _look_after(self, told: Sequence[Item]) -> None:
+        """Problems that an earlier healthd told may have ended unseen: tell the end of those that are not there."""
+        while told:
+            known = set(self._problems)
+            over = {item for item in told if self._stands(item.event) is False}
+            for item in over & known:
                 self._end(item.event)
+            told = [item for item in told if item in known - over]
+            await asyncio.sleep(self._pace.look)
 
     def _end(self, event: Event) -> None:
-        """A problem of something that the configuration no longer has is over."""
-        whole = not event.real
-        what = f"{event.service}: {event.real or event.virtual} is not declared any more"
-        kind = Kind.SERVICE_REMOVED if whole else Kind.FALLBACK_OFF if event.kind is Kind.FALLBACK_ON else None
-        kind = kind or (Kind.SERVER_SURE if event.kind is Kind.SERVER_UNSURE else Kind.SERVER_REMOVED)
+        kind, what = ENDS[event.kind], f"no longer so: {event.message}"
         self.event(Event(kind, time.time(), what, event.service, event.virtual, event.real))
 
     async def _due(self) -> None:
@@ -200,13 +229,14 @@ class Messenger:
 
     async def _pause(self, seconds: float) -> None:
         """Wait; closing and other settings end the wait early."""
-        if seconds > 0 and not self._closing.is_set():
-            self._stirred.clear()
+        if seconds > 0:
             try:
                 async with asyncio.timeout(seconds):
                     await self._stirred.wait()
             except TimeoutError:
                 return
+            if not self._closing.is_set():
+                self._stirred.clear()
 
     # --- one message -------------------------------------------------------------------------------------------
 
@@ -230,14 +260,16 @@ class Messenger:
 
     def _worth_telling(self) -> tuple[Item, ...]:
         items = self._waiting.first(MOST_TOGETHER)
-        old = [item for item in items if item.event.at < time.time() - self._pace.news]
+        since = time.time() - self._pace.news
+        old = [item for item in items if item.event.at < since]
         if old:
             self._failed += len(old)
             logger.error("%s: %s given up, too old to be news", self.name, _events(len(old), "is", "are"))
-        idle = [] if self._tells_all() else [item for item in items if not self._problems.news(item.event)]
-        self._forget(old + idle)
-        gone = {item.number for item in old + idle}
-        return tuple(item for item in items if item.number not in gone)
+        young = [item for item in items if item.event.at >= since]
+        news = young if self._tells_all() else self._problems.news(young)
+        told = {item.number for item in news}
+        self._forget([item for item in items if item.number not in told])
+        return tuple(news)
 
     def _tells_all(self) -> bool:
         """Whether recoveries count whose problem the receiver was not told of."""
@@ -284,11 +316,3 @@ class Messenger:
 
 def _events(number: int, one: str, more: str) -> str:
     return f"{number} event{f' {one}' if number == 1 else f's {more}'}"
-
-
-def _declared(event: Event, reals: dict[str, set[str]], fallbacks: dict[str, str]) -> bool:
-    """Whether the configuration has what an event is about."""
-    if not event.service:
-        return True
-    there = {"", *reals.get(event.service, ()), fallbacks.get(event.service, "")}
-    return event.service in reals and event.real in there

@@ -13,6 +13,8 @@ from healthd.events import PROBLEMS, RECOVERIES, Event, Kind
 
 ENDLESS = frozenset(PROBLEMS) - frozenset(RECOVERIES.values())
 """Problems of which no event tells the end."""
+ENDS = {kind: recovery for recovery, kind in reversed(tuple(RECOVERIES.items()))}
+"""What usually ends a problem."""
 SEVERITIES: Mapping[Kind, str] = {
     Kind.SERVICE_DOWN: "critical",
     Kind.TABLE_LOST: "critical",
@@ -62,6 +64,13 @@ def ended(event: Event) -> Problem | None:
     return None if what is None else Problem(what, event.service, event.virtual, event.real)
 
 
+def ends(event: Event, problem: Problem) -> bool:
+    """Whether an event ends a problem. A service that goes takes all problems with it that are of it."""
+    if event.kind is Kind.SERVICE_REMOVED:
+        return (problem.service, problem.virtual) == (event.service, event.virtual)
+    return ended(event) == problem
+
+
 class Problems:
     """Problems that a receiver was told of and that go on, oldest first."""
 
@@ -81,14 +90,21 @@ class Problems:
         if problem is not None:
             self._told[problem] = item
 
-    def news(self, event: Event) -> bool:
-        """Whether an event is worth telling: it begins a problem, or ends one that was told.
+    def news(self, items: Sequence[Item]) -> list[Item]:
+        """Those worth telling: what begins a problem, and what ends one that was told or that began just before.
 
-        After a restart without memory, what was down before is taken as told.
+        A service that goes is always told.
         """
-        if event.kind in PROBLEMS:
-            return True
-        return event.previous == "down" or any(True for _ in self._ends(event))
+        found: list[Item] = []
+        begun_here: set[Problem] = set()
+        for item in items:
+            problem = begun(item.event)
+            if problem is not None:
+                begun_here.add(problem)
+            here = ended(item.event) in begun_here or item.event.kind is Kind.SERVICE_REMOVED
+            if problem is not None or here or self._ends(item.event):
+                found.append(item)
+        return found
 
     def ends(self, events: Iterable[Event]) -> dict[Item, Event]:
         """Of the problems that were told, those that are over with these events, each with the one that ends it."""
@@ -110,9 +126,9 @@ class Problems:
         return [item for item in self if item.number in numbers], forgotten
 
     def _ends(self, event: Event) -> list[Item]:
+        if event.kind is Kind.SERVICE_REMOVED:
+            return [item for problem, item in self._told.items() if ends(event, problem)]
         problem = ended(event)
-        if event.kind is Kind.SERVICE_REMOVED:  # with all that is in it
-            return [item for item in self if (item.event.service, item.event.virtual) == (event.service, event.virtual)]
         return [self._told[problem]] if problem in self._told else []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from healthd.config.schema import Stage, Template
 from healthd.events import PROBLEMS, RECOVERIES, Event, Kind
 from healthd.hooks.mail_words import Scene, message, subject
-from healthd.hooks.problems import ENDLESS, Item, Problem, begun, ended, severity
+from healthd.hooks.problems import ENDLESS, Item, Problem, begun, ends, severity
 from healthd.hooks.words import QUIET, values
 from healthd.log.entry import rfc3339
 from healthd.log.printable import printable
@@ -53,12 +53,9 @@ class News:
         """Events that begin a problem which goes on after all of the news."""
         standing: dict[Problem, Event] = {}
         for event in self.events:
-            over, begins = ended(event), begun(event)
-            if over is not None:
-                standing.pop(over, None)
-            if event.kind is Kind.SERVICE_REMOVED:
-                gone = (event.service, event.virtual)
-                standing = {one: its for one, its in standing.items() if (one.service, one.virtual) != gone}
+            for over in [problem for problem in standing if ends(event, problem)] if event.kind in RECOVERIES else ():
+                del standing[over]
+            begins = begun(event)
             if begins is not None:
                 standing[begins] = event
         return tuple(standing.values())
@@ -107,10 +104,6 @@ def _alertmanager(news: News, access: Access) -> Sequence[Body]:
     alerts: dict[Problem, Body] = {}
     for event in [item.event for item in news.going_on if news.again]:
         alerts |= _firing(event, news)
-    for event in news.events:  # one that was told of by nobody knows whom, before a restart without memory
-        problem = ended(event)
-        if problem is not None and event.previous == "down":
-            alerts[problem] = _alert(problem, event, news.host, event.at, event.at)
     for item, event in news.over.items():
         for problem in filter(None, [begun(item.event)]):
             alerts[problem] = _alert(problem, event, news.host, item.event.at, event.at)

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 from healthd.ipvs.memory import MemoryTable
 from healthd.show import status_text
@@ -108,3 +109,32 @@ async def test_what_waits_goes_where_a_reload_says(write, listeners, tmp_path):
         await until(lambda: "started" in [one["kind"] for one in other.events], BOUND)
         assert await serving.end(signal.SIGTERM) == 0
     assert there.taken == []
+
+
+async def test_what_ended_while_healthd_was_away_is_told_by_the_next(write, listeners, start, tmp_path):
+    """That the service is usable again is no news to a healthd that never saw it otherwise; its receiver must know."""
+    async with receiver() as there:
+        more = 'template = "alertmanager"\non = ["service-down", "server-down"]'
+        write(service_text("www", listeners), more=hook(there.url, tmp_path, more))
+        first = start()
+        await asyncio.to_thread(first.told, "READY")
+        for listener in listeners:
+            listener.close()
+        await until(lambda: "service-down" in _shelved(tmp_path) and _firing(there) >= {"HealthdServiceDown"}, BOUND)
+        assert await asyncio.to_thread(first.stop, signal.SIGKILL) == -signal.SIGKILL
+        first.close()
+        (tmp_path / "notify").unlink()
+        for listener in listeners:
+            listener.reopen()
+        second = start()
+        await asyncio.to_thread(second.told, "READY")
+        await until(lambda: not _firing(there), BOUND)
+        await until(lambda: not _shelved(tmp_path), BOUND)
+        assert await asyncio.to_thread(second.stop) == 0
+
+
+def _firing(there) -> set[str]:
+    """What an Alertmanager would believe."""
+    told = {json.dumps(alert["labels"]): alert for one in there.taken for alert in one.body}
+    now = datetime.now(UTC).isoformat()
+    return {alert["labels"]["alertname"] for alert in told.values() if alert["endsAt"] > now}

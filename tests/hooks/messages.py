@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 from healthd.events import Event, Kind
 from healthd.hooks.messenger import Messenger, Pace
-from healthd.model import DestKey
 from healthd.state import StateStore
 
-from .samples import WWW, sample
+from .samples import sample
 
 BRISK = Pace(first=0.01, most=0.05)
-RACK = [replace(WWW.reals[0], key=DestKey(IPv4Address(f"10.0.0.{number}"), 80)) for number in range(100)]
-DECLARED = (replace(WWW, reals=tuple(RACK)),)
 
 
 def down(number: int, kind: Kind = Kind.SERVER_DOWN, **changes) -> Event:
