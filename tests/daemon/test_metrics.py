@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from healthd.control import ask
-from tests.metrics.scraping import OPENMETRICS, Scrape
+from tests.metrics.scraping import OPENMETRICS, scrape
 
 from .conftest import PATIENCE, RunningDaemon, service_text
-
-
-def scrape(path: Path, accept: str = "") -> Scrape:
-    """One scrape."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
-        sock.connect(str(path))
-        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
-        connection.sock = sock
-        connection.request("GET", "/metrics", headers={"Accept": accept})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        assert answer.status == http.client.OK, text
-        assert len(text.encode()) == int(answer.headers["Content-Length"])
-        return Scrape(answer.headers["Content-Type"], text)
 
 
 def until(daemon: RunningDaemon, wanted: dict[str, float], **labels: str) -> None:

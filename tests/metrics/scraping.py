@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -19,6 +22,7 @@ from healthd.operators import Operators
 from healthd.parts import Parts
 from tests.director.scenario import Scenario
 
+BOUND = 60.0
 EPOCH = 1.7e9
 """Seconds since the epoch when a scenario's clock was at zero."""
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -118,3 +122,18 @@ class Scraped:
         """Scrape it once."""
         content_type, pieces = await self.exposition.scrape(accept)
         return Scrape(content_type, b"".join(pieces).decode())
+
+
+def scrape(path: Path, accept: str = "") -> Scrape:
+    """One scrape of a running daemon. path: of its control socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(BOUND)
+        sock.connect(str(path))
+        connection = http.client.HTTPConnection("localhost", timeout=BOUND)
+        connection.sock = sock
+        connection.request("GET", "/metrics", headers={"Accept": accept})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        assert answer.status == http.client.OK, text
+        assert len(text.encode()) == int(answer.headers["Content-Length"])
+        return Scrape(answer.headers["Content-Type"], text)
