@@ -1,7 +1,7 @@
 """The text of a scrape, in the format that the scraper prefers.
 
-What is gathered serves everybody who asks within a second. Gathering goes on in the loop, in slices of a few
-milliseconds: beside a thread the loop would wait for the interpreter's lock for longer than that, again and again.
+What is gathered serves everybody who asks within a second. Gathering goes on in the loop, in slices of a millisecond:
+beside a thread the loop would wait for the interpreter's lock for longer than that, again and again.
 """
 
 from __future__ import annotations

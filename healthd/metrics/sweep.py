@@ -6,7 +6,7 @@ is left out.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -53,7 +53,7 @@ class Sweep:
         self.reasons = Grid((families.REASON,))
         self.checks = Grid(families.CHECK)
         self.traffic = Grid(families.IPVS)
-        self.tallies: dict[ServiceKey, Tally] = {}
+        self.tallies: defaultdict[ServiceKey, Tally] = defaultdict(Tally)
 
     @property
     def grids(self) -> tuple[Grid, ...]:
@@ -64,7 +64,6 @@ class Sweep:
         """Look at one server after the other."""
         roster = self._director.roster
         self._kinds = {probe.id: probe.check.kind for probe in roster.assignment.probes}
-        self.tallies = {key: Tally() for key in roster.services}
         for ref in tuple(roster.reals):
             real, service = roster.reals.get(ref), roster.services.get(ref[0])
             if real is not None and service is not None:
@@ -78,7 +77,7 @@ class Sweep:
         named = (service.name, real.key)
         state, labels = self._director.state(service, real), self._labels.of(families.UP, *named)
         weight = self._row(ref, labels, state, real)
-        tally = self.tallies.get(service.key) or self.tallies.setdefault(service.key, Tally())
+        tally = self.tallies[service.key]
         tally.phases[state.phase] += 1
         tally.usable += weight > 0
         for because in self._because(ref, state):
@@ -105,9 +104,10 @@ class Sweep:
         self.servers.add(labels, values)
         return weight
 
-    def _because(self, ref: ServerRef, state: ServerState) -> set[Because]:
+    def _because(self, ref: ServerRef, state: ServerState) -> list[Because]:
         held = self._director.ledger.holds.get(ref[0], NOTHING_HELD)
-        return {*reasons(state), *([Because.EDITED] if ref[1] in held.dests else ())}
+        edited = {Because.EDITED} if ref[1] in held.dests else set()
+        return sorted(reasons(state) | edited, key=lambda because: because.value)
 
     def _checks(self, ref: ServerRef, named: tuple[str, DestKey]) -> None:
         roster, failures, epoch = self._director.roster, self._failures, self._moment.epoch
