@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -49,30 +48,6 @@ for name in registry.names():
         missing.append((name, error.name))
 print(missing)
 """
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """The package, as the one command builds it."""
-    argv = [ROOT / "packaging/debian/build", tmp_path_factory.mktemp("package")]
-    built = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return Path(built.stdout.strip())
-
-
-@pytest.fixture(scope="module")
-def newer(package, tmp_path_factory):
-    """The next version, which has a setting more in its healthd.toml."""
-    folder = tmp_path_factory.mktemp("newer")
-    subprocess.run(["dpkg-deb", "-R", package, folder / "root"], check=True)
-    control = folder / "root/DEBIAN/control"
-    control.write_text(control.read_text().replace(f"Version: {healthd.__version__}-1", "Version: 99-1"))
-    with (folder / "root/etc/healthd/healthd.toml").open("a") as file:
-        file.write("# something new\n")
-    subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Znone", "-b", folder / "root", folder / "healthd.deb"], check=True
-    )
-    return folder / "healthd.deb"
 
 
 @pytest.fixture(scope="module")
