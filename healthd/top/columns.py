@@ -12,8 +12,8 @@ from healthd.show import ago
 from healthd.top.cells import Line, Span, Style, cells, fitted
 from healthd.top.rows import Row, age_of, answer_of, is_failed, state_of, streak_of, style_of
 
-LEAST_ANSWER = 14
-"""Cells that the last column should have before others are left out."""
+ANSWER_SHARE = 0.2
+"""Part of the screen's width that the last column should have before others are left out."""
 STATES = ("down", "not configured", "fallback in use", "unknown", "up", "fallback")
 
 
@@ -180,7 +180,7 @@ def table(everything: Sequence[Row], visible: Sequence[Row], width: int, sorted_
         widest[column] = max(title, column.least, min(longest, int(width * column.share)))
     kept = list(COLUMNS[:-1])
     by_spare = sorted((column for column in kept if column.spare and column is not sorted_by), key=lambda c: c.spare)
-    while by_spare and sum(widest[column] + 1 for column in kept) > width - LEAST_ANSWER:
+    while by_spare and sum(widest[column] + 1 for column in kept) > width * (1 - ANSWER_SHARE):
         kept.remove(by_spare.pop())
     left = max(0, width - sum(widest[column] + 1 for column in kept))
     return Table((*((column, widest[column]) for column in kept), (ANSWER, left)), sorted_by, mark)

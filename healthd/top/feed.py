@@ -12,10 +12,9 @@ from urllib.parse import urlencode
 from healthd.control import ControlError, Refusal, ask, follow
 from healthd.top.words import Answered, Away, Explain, Explained, Happened, Message, Order, Request, Status, Unheard
 
-REFRESH = 1.0
-SHARE = 9.0
+REFRESH, SLOWEST = 1.0, 2.0
+SHARE = 4.0
 """A status is asked for again after this many times as long as its answer took: the daemon has other things to do."""
-SLOWEST = 5.0
 PATIENCE = 10.0
 EVENTS = 50
 AGAIN = 2.0
