@@ -107,7 +107,7 @@ async def _start(config: Config, options: Options, orders: Orders, stack: contex
     stack.push_async_callback(table.close)
     await table.snapshot([service.key for service in config.services])
     store = await _state(config.settings, options, stack)
-    mail = MailHook()
+    mail = MailHook(shelf=store)
     monitor = Monitor()
     history = History()
     announcer = Announcer([LogHook(), history, FallbackCommands(), monitor, mail], shelf=store)

@@ -122,17 +122,20 @@ class Courier:
     async def _hand_over(self, events: Sequence[Event]) -> None:
         await self._deliver(events[0])
 
-    async def _carry(self, events: Sequence[Event]) -> None:
+    async def _carry(self, events: Sequence[Event]) -> bool:
+        """Try until it is decided. False if the end of the hook decided it, and not the receiver."""
         for attempt in count(1):
             outcome = await self._attempt(events, attempt)
             if outcome is _Outcome.DELIVERED:
                 self._delivered += len(events)
-                return
-            if outcome is _Outcome.HOPELESS or attempt > self._retries.count or self._closing.is_set():
+                return True
+            decided = outcome is _Outcome.HOPELESS or attempt > self._retries.count
+            if decided or self._closing.is_set():
                 self._failed += len(events)
-                return
+                return decided
             await self._pause(self._retries.pause(attempt))
             self._retried += 1
+        raise AssertionError("attempts never end by themselves")
 
     async def _attempt(self, events: Sequence[Event], attempt: int) -> _Outcome:
         try:
@@ -191,7 +194,7 @@ class Collector(Courier):
     """A courier that delivers together what happens together, and all that waits when the receiver is back.
 
     deliver: as for a courier, of one or more events. quiet: it goes once nothing came for so many seconds, at most
-    `longest` after the first.
+    `longest` after the first. done: is told of events that were delivered or given up for good.
     """
 
     def __init__(
@@ -201,11 +204,13 @@ class Collector(Courier):
         *,
         quiet: float,
         longest: float,
+        done: Callable[[Sequence[Event]], None] = lambda events: None,
         retries: Retries = Retries(),
         room: int = 1000,
     ) -> None:
         super().__init__(name, self._one, retries=retries, room=room)
         self._deliver_all = deliver
+        self._done = done
         self._quiet = quiet
         self._longest = longest
         self._under_way = 0
@@ -221,12 +226,15 @@ class Collector(Courier):
     async def _hand_over(self, events: Sequence[Event]) -> None:
         await self._deliver_all(events)
 
-    async def _carry(self, events: Sequence[Event]) -> None:
+    async def _carry(self, events: Sequence[Event]) -> bool:
         self._under_way = len(events)
         try:
-            await super()._carry(events)
+            decided = await super()._carry(events)
         finally:
             self._under_way = 0
+        if decided:
+            self._done(events)
+        return decided
 
     async def _next(self) -> Sequence[Event]:
         seen, spent = 0, 0.0

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from healthd.config.schema import Config, MailSettings, ServiceConfig, Stage
 from healthd.events import Event, Kind
-from healthd.hooks.base import HookStats
+from healthd.hooks.base import HookStats, Shelf
 from healthd.hooks.mail_words import About
+from healthd.hooks.mailbag import Mailbag
 from healthd.hooks.postbox import USUAL, Postbox, Way
 from healthd.hooks.reminders import Missing, Reminders
 
@@ -62,12 +63,14 @@ class Rows:
 
 
 class MailHook:
-    """The mail of all services that want some."""
+    """The mail of all services that want some. shelf: where what waits lives through a restart; None for nowhere."""
 
     name = "mail"
 
-    def __init__(self, way: Way = USUAL) -> None:
+    def __init__(self, way: Way = USUAL, shelf: Shelf | None = None) -> None:
         self._way = way
+        self._bag = Mailbag(shelf)
+        self._restoring: asyncio.Task[None] | None = None
         self._stage: Callable[[], Stage] = lambda: Stage.STARTING
         self._missing: Callable[[], Iterable[Missing]] = tuple
         self._rows = Rows()
@@ -95,6 +98,14 @@ class MailHook:
         self._rows.keep(self._services.keys() | self._current)
         self._prune()
         self._look_if_needed()
+        if self._restoring is None:
+            self._restoring = asyncio.get_running_loop().create_task(self._restore(), name="mail of an earlier healthd")
+
+    async def _restore(self) -> None:
+        """Mail what an earlier healthd did not get rid of, where the service still has mail."""
+        for event in await self._bag.restore():
+            if event.service in self._services:
+                self._mail(self._services[event.service], event)
 
     def _prune(self) -> None:
         routes = {_route(service.mail) for service in self._services.values()}
@@ -127,11 +138,14 @@ class MailHook:
             self._prune()
 
     def _put(self, service: ServiceConfig, event: Event) -> None:
-        if self._stage() not in service.mail.during:
-            return
+        if self._stage() in service.mail.during:
+            self._mail(service, event)
+
+    def _mail(self, service: ServiceConfig, event: Event) -> None:
+        self._bag.put(event)
         route = _route(service.mail)
         if route not in self._boxes:
-            self._boxes[route] = Postbox(route, self._stage, self._way)
+            self._boxes[route] = Postbox(route, self._stage, self._way, self._bag.done)
         self._boxes[route].put(event, About(service.title, service.comment))
 
     # --- reminders ---------------------------------------------------------------------------------------------
@@ -173,7 +187,11 @@ class MailHook:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.gather(self._restoring, return_exceptions=True)
         await asyncio.gather(*(box.close(grace) for box in self._boxes.values()))
+        await self._bag.close()
 
 
 def _route(mail: MailSettings) -> MailSettings:

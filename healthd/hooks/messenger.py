@@ -77,7 +77,7 @@ class Messenger:
         self._pace = pace
         self._waiting = Waiting()
         self._problems = Problems()
-        self._shelving = Shelving(self.name, settings.name, shelf)
+        self._shelving = Shelving(self.name, self.name, shelf)
         self._number = time.time_ns() // 1000  # above all that an earlier healthd gave
         self._tries: dict[int, int] = {}
         self._sent: deque[float] = deque()

@@ -60,9 +60,11 @@ USUAL = Way()
 
 
 class Postbox:
-    """All mail for the same people by the same server. stage: what the daemon is doing."""
+    """All mail for the same people by the same server. stage: what the daemon is doing. done: as of a Collector."""
 
-    def __init__(self, settings: MailSettings, stage: Callable[[], Stage], way: Way) -> None:
+    def __init__(
+        self, settings: MailSettings, stage: Callable[[], Stage], way: Way, done: Callable[[Sequence[Event]], None]
+    ) -> None:
         self._settings = settings
         self._stage = stage
         self._mailer = way.mailer
@@ -72,7 +74,9 @@ class Postbox:
         self._letter = EmailMessage()
         name = f"mail to {', '.join(settings.to)} by {settings.server or way.mailer}"
         pace = way.pace
-        self._collector = Collector(name, self._deliver, quiet=pace.quiet, longest=pace.longest, retries=way.retries)
+        self._collector = Collector(
+            name, self._deliver, quiet=pace.quiet, longest=pace.longest, done=done, retries=way.retries
+        )
         self.stats = self._collector.stats
         self.close = self._collector.close
 

@@ -23,13 +23,17 @@ class Waiting:
 
     def put(self, item: Item) -> Item | None:
         """Add an item. Returns the one that is outdated now: an older one, or itself if a newer one is there."""
-        key = _key(item.event)
-        before = self._items.get(key)
-        if before is not None and before.number > item.number:
+        if self.outdates(item):
             return item
-        self._items.pop(key, None)
+        key = _key(item.event)
+        before = self._items.pop(key, None)
         self._items[key] = item
         return before
+
+    def outdates(self, item: Item) -> bool:
+        """Whether a newer item of the same subject waits."""
+        there = self._items.get(_key(item.event))
+        return there is not None and there.number > item.number
 
     def first(self, most: int) -> tuple[Item, ...]:
         """The oldest, at most so many."""

@@ -32,7 +32,7 @@ async def kill(messenger: Messenger) -> None:
     messenger._waiting, messenger._task = type(messenger._waiting)(), None
 
 
-async def kept(store: StateStore, number: int, name: str = "test") -> list:
+async def kept(store: StateStore, number: int, name: str = "webhook test") -> list:
     """Wait until so many of a hook's events are on the shelf."""
     end = time.monotonic() + 20
     while len(found := await store.shelved(name)) != number:

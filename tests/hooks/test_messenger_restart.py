@@ -95,7 +95,7 @@ async def test_what_on_the_shelf_is_no_event_goes(make, store, caplog):
             replace(row, number=7, text="{"),
             replace(row, number=8, text='{"kind": "of-tomorrow", "effect": []}'),
         ]
-        await store.shelve("test", strange, [])
+        await store.shelve("webhook test", strange, [])
         second = make(url, store)
         await until(lambda: second.stats().delivered == 1)
         await kept(store, 0)
