@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
 from healthd.api import HttpListener
-from healthd.config.schema import HttpSettings
+from healthd.config.schema import HttpSettings, Token
 
 SERVICES, EACH = 40, 50
+SECRET = "alice-writes-0123456789"
+ALICE = Token("alice", sha256(SECRET.encode()).digest(), writes=True)
 
 
 def server(service: int, number: int, *, up: bool) -> dict[str, Any]:
@@ -71,7 +74,7 @@ async def many(caplog) -> AsyncIterator[tuple[Many, str]]:
     """The daemon, and where its page is."""
     caplog.set_level(logging.INFO, "healthd.api.tcp")
     answers = Many()
-    listener = HttpListener(HttpSettings(listen=(("127.0.0.1", 0),), anonymous=True))
+    listener = HttpListener(HttpSettings(listen=(("127.0.0.1", 0),), anonymous=True, tokens=(ALICE,), write=True))
     await listener.start(answers)
     yield answers, caplog.messages[-1].rpartition(" ")[2]
     await listener.close()
@@ -125,3 +128,17 @@ async def test_nothing_is_cut_off_on_a_phone(page, many):
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
     await expect(page.locator(".row.server .label").first).to_be_in_viewport(ratio=1)
     await expect(page.locator(".row.server .weight").first).to_be_in_viewport(ratio=1)
+
+
+async def test_where_everybody_may_read_one_may_still_say_who_one_is(page, many):
+    await page.goto(many[1])
+    await expect(page.locator("#who")).to_have_text("as anonymous, to look only")
+    await page.get_by_role("button", name="Use a token").click()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#token")).not_to_be_visible()
+    await page.get_by_role("button", name="Use a token").click()
+    await page.locator("#token-text").fill(SECRET)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#who")).to_have_text("as alice")
+    await page.get_by_role("button", name="Forget token").click()
+    await expect(page.locator("#who")).to_have_text("as anonymous, to look only")

@@ -52,7 +52,8 @@ async function poll() {
 async function begin() {
   caller = await ask("/v1/caller");
   write($("who"), `as ${caller.name}${caller.may_write ? "" : ", to look only"}`);
-  $("leave").hidden = !token.get();
+  write($("leave"), token.get() ? "Forget token" : "Use a token");
+  $("leave").hidden = false;
   const last = await pastEvents();
   if (rejoin) rejoin(last);
   else rejoin = follow(last, {
@@ -203,15 +204,20 @@ function prepare() {
   showTheme(document.documentElement.dataset.theme in THEMES ? document.documentElement.dataset.theme : "auto");
   $("theme").onclick = nextTheme;
   $("ask-help").onclick = () => $("help").showModal();
-  $("leave").onclick = () => { token.forget(); location.reload(); };
+  $("leave").onclick = () => {
+    if (!token.get()) return $("token").showModal();
+    token.forget();
+    location.reload();
+  };
   $("search").addEventListener("input", showAll);
   $("token").addEventListener("close", () => {
+    if (!$("token-text").value.trim()) return;
     token.set($("token-text").value.trim());
     $("token-text").value = "";
     begun = false;
     refresh(0);
   });
-  $("token").addEventListener("cancel", (event) => event.preventDefault());
+  $("token").addEventListener("cancel", (event) => { if (trouble?.status === 401) event.preventDefault(); });
   addEventListener("keydown", pressed);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(0); });
   setInterval(() => { if (trouble) showState(); }, 1000);
