@@ -15,7 +15,10 @@ from tests.packages.shells import BASH_COMPLETION
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 WHY_NOT = why_not()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"the Debian package: {WHY_NOT}")
+pytestmark = [
+    pytest.mark.skipif(bool(WHY_NOT), reason=f"the Debian package: {WHY_NOT}"),
+    pytest.mark.timeout(600),  # the first of them builds it
+]
 
 SERVICE = b"""\
 [[service]]

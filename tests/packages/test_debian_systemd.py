@@ -7,7 +7,10 @@ import pytest
 from tests.packages.machine import Machine, why_not
 
 WHY_NOT = why_not()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=f"the Debian package: {WHY_NOT}")
+pytestmark = [
+    pytest.mark.skipif(bool(WHY_NOT), reason=f"the Debian package: {WHY_NOT}"),
+    pytest.mark.timeout(600),  # the first of them builds it
+]
 
 MEMORY = b"[Service]\nExecStart=\nExecStart=/usr/bin/healthd run --table memory\n"
 SERVICE = b"""\
