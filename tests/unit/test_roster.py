@@ -217,6 +217,6 @@ def test_what_went_is_forgotten():
 def test_the_wish_that_people_were_told_of_is_remembered_until_they_are_told_another():
     roster = roster_of(service(real(A)))
     reload(roster, service(real(A, admin=Admin.DRAINED)))
-    assert (roster.admin_told[REF], roster.admin(REF)) == (Admin.ENABLED, Admin.DRAINED)
+    assert (roster.admin_told[REF], roster.admin(REF)) == ((Admin.ENABLED, None), Admin.DRAINED)
     reload(roster, service(real(A), admin=Admin.MAINTENANCE))
-    assert (roster.admin_told[REF], roster.admin(REF)) == (Admin.ENABLED, Admin.MAINTENANCE)
+    assert (roster.admin_told[REF], roster.admin(REF)) == ((Admin.ENABLED, None), Admin.MAINTENANCE)
