@@ -20,13 +20,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Exits 0 when somebody quits, 1 without a terminal. Where no daemon answers, it waits for one."""
     try:
-        return show(arguments.socket, may_write=_may_write(arguments.socket), who=os.environ.get("SUDO_USER"))
+        return show(arguments.socket, may_write=may_write(arguments.socket), who=os.environ.get("SUDO_USER"))
     except NoTerminal as error:
         print(f"healthd: {error}", file=sys.stderr)
         return exits.FAILED
 
 
-def _may_write(socket: Path) -> bool:
+def may_write(socket: Path) -> bool:
     """Whether the daemon, which decides, would take orders of this user: root, or the owner of its socket."""
     try:
         return os.geteuid() in (0, socket.stat().st_uid)

@@ -44,7 +44,8 @@ STREAK: answers in a row that speak against its state, of those that would chang
 WEIGHT: what the table has now and, where it differs, what is configured.
 ACT and INACT are connections, each with its change per second; AGO is the time since the last answer.
 
-A drain that would leave a service with too few servers is refused; `healthd drain --force` does it all the same."""
+Orders are about one server of one service. `healthd drain` and `maintenance` take a host in all services, too, count
+connections down, and have --force for what is refused because too few servers would be left."""
 
 MOVES = {
     Key.UP: -1,

@@ -76,9 +76,10 @@ def show(path: Path, *, may_write: bool, who: str | None) -> int:
         feed = Feed(path, inbox.put)
         threading.excepthook = inbox.put_fault
         feed.start()
-        top = Top(*window.getmaxyx(), may_write=may_write, who=who)
+        screen = Screen(window)
         try:
-            return _Loop(Screen(window), inbox, signals, feed).run(top)
+            top = Top(*screen.size(), may_write=may_write, who=who)
+            return _Loop(screen, inbox, signals, feed).run(top)
         except HungUp:
             return 128 + signal.SIGHUP
 
@@ -205,7 +206,7 @@ class Screen:
                 yield known or str(key)
 
     def size(self) -> tuple[int, int]:
-        """Lines and columns, as the terminal has them now. Raises HungUp."""
+        """Lines and columns as the terminal has them now, whatever the environment says of them. Raises HungUp."""
         try:
             size = os.get_terminal_size(sys.stdout.fileno())
         except OSError as error:

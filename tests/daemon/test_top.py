@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from healthd.commands.top import may_write
 from healthd.control import ask
 from tests.daemon.conftest import Listener, RunningDaemon, service_text
 from tests.top.terminal import Terminal
@@ -231,7 +236,7 @@ def test_pause_keeps_what_is_shown(daemon, top, listeners):
     screen.sees("2 down")
 
 
-def test_events_can_be_switched_off(daemon, top):
+def test_events_can_be_switched_off(top):
     screen = top()
     screen.sees("EVENTS")
 
@@ -239,9 +244,9 @@ def test_events_can_be_switched_off(daemon, top):
     screen.until(lambda: not screen.line("EVENTS"), "no events")
 
 
-def test_another_size_of_the_window_is_taken(daemon, top):
+def test_another_size_of_the_window_is_taken(top):
     screen = top()
-    screen.sees("4 up")
+    screen.sees("NO ANSWER since")
     assert not screen.line("INACT/S")
 
     screen.resize(30, 140)
@@ -264,9 +269,9 @@ def test_colour_tells_states_apart_unless_it_is_not_wanted(daemon, top, listener
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_ends_it_and_the_terminal_is_as_before(daemon, top, number):
+def test_a_signal_ends_it_and_the_terminal_is_as_before(top, number):
     screen = top(term="xterm")
-    screen.sees("4 up")
+    screen.sees("NO ANSWER since")
     assert screen.modes_now() != screen.modes
 
     screen.process.send_signal(number)
@@ -275,14 +280,38 @@ def test_a_signal_ends_it_and_the_terminal_is_as_before(daemon, top, number):
     assert_as_before(screen)
 
 
-def test_quit_ends_it_and_the_terminal_is_as_before(daemon, top):
+def test_quit_ends_it_and_the_terminal_is_as_before(top):
     screen = top(term="xterm")
-    screen.sees("4 up")
+    screen.sees("NO ANSWER since")
 
     screen.type("q")
 
     assert screen.ends() == 0
     assert_as_before(screen)
+
+
+class Babbler(socketserver.ThreadingTCPServer):
+    """A server that says the same to everybody."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, said: bytes) -> None:
+        class Saying(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self.request.sendall(said)
+
+        super().__init__(("127.0.0.1", 0), Saying)
+        self.address, self.port = self.server_address[:2]
+
+    def __enter__(self) -> Babbler:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.shutdown()
+        self.server_close()
 
 
 class Impostor:
@@ -329,12 +358,12 @@ def test_a_fault_of_ours_leaves_the_terminal_as_it_was_and_is_told(tmp_path, top
         served.close()
 
 
-def test_it_can_be_stopped_and_brought_back_from_a_shell(daemon, tmp_path):
+def test_it_can_be_stopped_and_brought_back_from_a_shell(tmp_path):
     shell = Terminal("bash", "--norc", "--noprofile", "-i", PS1="ready> ")
     try:
         shell.sees("ready>")
         shell.type(" ".join(command(tmp_path)) + "\r")
-        shell.sees("4 up")
+        shell.sees("NO ANSWER since")
 
         shell.type("\x1a")
         shell.sees("Stopped")
@@ -342,7 +371,7 @@ def test_it_can_be_stopped_and_brought_back_from_a_shell(daemon, tmp_path):
         shell.sees("the shell reads 42")
 
         shell.type("fg\r")
-        shell.until(lambda: shell.lines[3].startswith("SERVICE▲") and shell.line("mail", "7"), "it is back")
+        shell.until(lambda: shell.lines[3].startswith("SERVICE▲") and shell.line("NO ANSWER since"), "it is back")
         shell.type("q")
         shell.sees("ready>")
         shell.type("echo status $?\r")
@@ -351,9 +380,9 @@ def test_it_can_be_stopped_and_brought_back_from_a_shell(daemon, tmp_path):
         shell.close()
 
 
-def test_a_terminal_that_goes_away_ends_it(daemon, top):
+def test_a_terminal_that_goes_away_ends_it(top):
     screen = top()
-    screen.sees("4 up")
+    screen.sees("NO ANSWER since")
 
     screen.hang_up()
 
@@ -373,3 +402,44 @@ def test_a_terminal_that_cannot_do_it_is_named(top, term):
 
     assert screen.ends() == 1
     assert f"healthd: the terminal '{term}'" in screen.text
+
+
+def test_what_a_server_sends_is_shown_as_letters_and_wide_ones_keep_the_columns(write, start, top):
+    with Babbler("554 日本 \x1b[2J\x1b]0;owned\x07\u202e\r\n".encode()) as babbler:
+        write(service_text("mail", [babbler]).replace('type = "tcp"', 'type = "smtp"'))
+        start()
+        screen = top(width=140)
+        screen.sees("mail", "down", "0/7", r"554 日本 \x1b[2J\x1b]0;owned\x07")
+
+        assert screen.lines[3].startswith("SERVICE▲")
+        assert screen.lines[3].index("STATE") == screen.lines[4].index("down")
+
+
+def test_a_terminal_without_unicode_gets_what_it_can_show(daemon, top):
+    screen = top(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+
+    screen.sees("SERVICE?", "SERVER", "LAST ANSWER")
+    screen.sees("4 servers", "4 up")
+    screen.type("q")
+    assert screen.ends() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_root_and_the_owner_of_the_socket_may_give_orders_and_others_may_not():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = Path(folder) / "control.sock"
+        Path(folder).chmod(0o755)
+        listener.bind(str(path))
+        os.chown(path, 65533, -1)
+        found = {user: as_user(user, lambda: may_write(path)) for user in (0, 65533, 65534)}
+
+    assert found == {0: True, 65533: True, 65534: False}
+
+
+def as_user(user: int, do: Callable[[], bool]) -> bool:
+    """What is found with the rights of another user."""
+    os.seteuid(user)
+    try:
+        return do()
+    finally:
+        os.seteuid(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthd.top.cells import cells
@@ -13,7 +13,7 @@ from healthd.top.rows import Document
 from healthd.top.words import Answered, Away, Explained, Happened, Key, Message, Pressed, Status, Unheard
 from tests.top.documents import check, drained, event, server, service, status
 
-TEXTS = st.text(max_size=12)
+TEXTS = st.text(max_size=10)
 ADDRESSES = st.sampled_from([f"10.0.0.{n}:80" for n in range(1, 9)] + ["[2001:db8::1]:443", "日本:80"])
 PHASES = st.sampled_from(["up", "down", "unknown"])
 CHECKS = st.builds(
@@ -67,7 +67,7 @@ KEYS: st.SearchStrategy[Pressed] = st.sampled_from([*Key, *"qjks<>r/fedmuvp?yn"]
     exclude_categories=("Cs", "Cc")
 )
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 200))
-STEPS = st.lists(st.one_of(MESSAGES, KEYS, SIZES), max_size=25)
+STEPS = st.lists(st.one_of(MESSAGES, KEYS, SIZES), max_size=10)
 
 
 def stepped(top: Top, step: Message | Pressed | tuple[int, int]) -> Top:
@@ -79,6 +79,7 @@ def stepped(top: Top, step: Message | Pressed | tuple[int, int]) -> Top:
     return took(top, step)[0]
 
 
+@settings(max_examples=60)
 @given(SIZES, st.booleans(), STEPS)
 def test_whatever_comes_every_line_fits_and_is_letters_only(size, may_write, steps):
     top = Top(*size, may_write=may_write)
@@ -91,6 +92,7 @@ def test_whatever_comes_every_line_fits_and_is_letters_only(size, may_write, ste
             assert all(span.text.isprintable() for span in line.spans)
 
 
+@settings(max_examples=60)
 @given(SIZES, STEPS)
 def test_whatever_comes_the_selected_server_is_the_only_one_marked_and_on_the_screen(size, steps):
     top = Top(*size)
@@ -104,6 +106,7 @@ def test_whatever_comes_the_selected_server_is_the_only_one_marked_and_on_the_sc
             assert marked == []
 
 
+@settings(max_examples=60)
 @given(SIZES, STEPS, DOCUMENTS)
 def test_a_new_document_takes_the_selection_only_from_a_server_that_is_gone(size, steps, document):
     top = Top(*size)
