@@ -1,8 +1,9 @@
-"""What a scrape costs: `python benchmarks/metrics.py [--targets 10000] [--interval 5] [--rounds 3] [--window 10]`.
+"""What scrapes and readers cost: `python benchmarks/metrics.py [--targets 10000] [--interval 5] [--readers 50] ...`.
 
-One daemon with its prober asks so many loopback addresses by tcp. It is looked at in turns, once left alone and once
-scraped as often as anything new is told: how late its probes are (from its own histogram), how long a scrape takes and
-how large it is, what another request over the control socket waits at most, and the director's processor time.
+One daemon with its prober asks so many loopback addresses by tcp. It is looked at in turns: left alone, scraped as
+often as anything new is told, and read by so many people at once, each of whom wants the whole status every so many
+seconds. How late its probes are (from its own histogram), how long a scrape or a status takes and how large it is, what
+another request over the control socket waits at most, and the director's processor time.
 
 --quick: one short round. Exits 1 if a scrape takes more than 200 ms in the median. The table is the one in memory, so
 the kernel's part is not in it (`benchmarks/table.py` has that).
@@ -35,7 +36,6 @@ from engine import server  # noqa: E402
 from healthd.control import ControlError, ask  # noqa: E402
 
 BAR = 0.2
-NEWLINE = b"\n"
 BETWEEN_SCRAPES = 1.1
 """Seconds; what was gathered is good for one, and would be told again within it."""
 BETWEEN_OTHERS = 0.05
@@ -44,12 +44,12 @@ BETWEEN_OTHERS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One window. late: of buckets by upper bound. Seconds otherwise. waits: of the other requests."""
+    """One window. late: of buckets by upper bound. Seconds otherwise. took: of what was asked for, waits: of others."""
 
     late: dict[float, float]
     cpu: float
     probes: float
-    scrapes: list[float]
+    took: list[float]
     waits: list[float]
 
 
@@ -85,7 +85,44 @@ def timed(work: Callable[[], object], pause: float, until: float) -> list[float]
     return took
 
 
-def window(path: Path, seconds: float, *, scraped: bool) -> Seen:
+Work = Callable[[Path, float], list[float]]
+"""What goes on during a window, given the end of it: how long each request took."""
+
+
+def left_alone(_path: Path, _until: float) -> list[float]:
+    """Nothing."""
+    return []
+
+
+def scraped(path: Path, until: float) -> list[float]:
+    """One scrape after the other."""
+    return timed(lambda: fetched(path, "/metrics"), BETWEEN_SCRAPES, until)
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """So many who want the whole status every so many seconds, each in a time of their own."""
+
+    number: int
+    every: float
+
+    def __call__(self, path: Path, until: float) -> list[float]:
+        """Let them read."""
+        took: list[float] = []
+
+        def read(place: int) -> None:
+            time.sleep(self.every * place / self.number)
+            took.extend(timed(lambda: fetched(path, "/v1/status"), self.every, until - self.every))
+
+        threads = [threading.Thread(target=read, args=(place,)) for place in range(self.number)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return took
+
+
+def window(path: Path, seconds: float, work: Work) -> Seen:
     """Look at the daemon for so long."""
     late, cpu, probes = numbers(path)
     waits: list[float] = []
@@ -94,11 +131,11 @@ def window(path: Path, seconds: float, *, scraped: bool) -> Seen:
         target=lambda: waits.extend(timed(lambda: fetched(path, "/v1/overrides"), BETWEEN_OTHERS, until))
     )
     other.start()
-    scrapes = timed(lambda: fetched(path, "/metrics"), BETWEEN_SCRAPES, until) if scraped else []
+    took = work(path, until)
     other.join()
     late_now, cpu_now, probes_now = numbers(path)
     within = {bound: late_now[bound] - late[bound] for bound in late}
-    return Seen(within, cpu_now - cpu, probes_now - probes, scrapes, waits)
+    return Seen(within, cpu_now - cpu, probes_now - probes, took, waits)
 
 
 def quantile(late: dict[float, float], part: float) -> float:
@@ -143,22 +180,31 @@ def measure(options: argparse.Namespace, folder: Path) -> float:
         daemon = start("healthd", Race("tcp", options.targets, options.interval, port, folder))
         path = folder / "control.sock"
         asked_all(path, options.targets, 60 + 20 * options.interval)
-        windows: dict[bool, list[Seen]] = {False: [], True: []}
+        readers = Readers(options.readers, options.every)
+        windows: dict[Work, list[Seen]] = {left_alone: [], scraped: [], readers: []}
         for _ in range(options.rounds):
-            for scraped, seen in windows.items():
-                seen.append(window(path, options.window, scraped=scraped))
-        text = fetched(path, "/metrics")
+            for work, seen in windows.items():
+                seen.append(window(path, options.window, work))
+        text, status = fetched(path, "/metrics"), fetched(path, "/v1/status")
     finally:
         for one in filter(None, (daemon, process)):
             one.terminate()
             one.wait()
-    told("left alone", windows[False], options.window)
-    told("scraped", windows[True], options.window)
-    scrapes = [took for one in windows[True] for took in one.scrapes]
-    median = statistics.median(scrapes)
+    told("left alone", windows[left_alone], options.window)
+    told("scraped", windows[scraped], options.window)
+    told(f"{options.readers} readers", windows[readers], options.window)
+    median = told_of("a scrape", windows[scraped], text)
+    told_of("a status", windows[readers], status)
+    return median
+
+
+def told_of(what: str, windows: list[Seen], text: bytes) -> float:
+    """One line about what was asked for; the median in seconds."""
+    took = [each for one in windows for each in one.took]
+    median = statistics.median(took)
     print(
-        f"a scrape of {options.targets} targets: median {1e3 * median:.0f} ms, fastest {1e3 * min(scrapes):.0f} ms, "
-        f"slowest {1e3 * max(scrapes):.0f} ms, {len(text) / 1e6:.1f} MB, {text.count(NEWLINE)} lines"
+        f"{what}: {len(took)} of them, median {1e3 * median:.0f} ms, fastest {1e3 * min(took):.0f} ms, "
+        f"slowest {1e3 * max(took):.0f} ms, {len(text) / 1e6:.1f} MB"
     )
     return median
 
@@ -169,10 +215,12 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=10.0)
+    parser.add_argument("--readers", type=int, default=50)
+    parser.add_argument("--every", type=float, default=5.0)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.window = 1, 6.0
+        options.rounds, options.window = 1, 12.0
     folder = Path(tempfile.mkdtemp(prefix="healthd-metrics-"))
     try:
         return int(measure(options, folder) > BAR)
