@@ -30,9 +30,11 @@ class Answers:
             setattr(self, name, answer)
 
     async def status(self, counters: bool) -> dict[str, object]:
+        """What was asked for, and letters that must not reach a terminal."""
         return {"counters": counters, "text": "caf\u00e9 \x1b[31m"}
 
     async def reload(self, *, dry: bool) -> dict[str, object]:
+        """Fail in a way that nobody thought of."""
         raise RuntimeError("a bug in a reload")
 
 
