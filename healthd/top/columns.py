@@ -96,7 +96,7 @@ def _answer_style(row: Row) -> Style:
 
 COLUMNS = (
     Column("SERVICE", lambda row: row.service["name"], lambda row: _natural(row.service["name"]), share=0.2),
-    Column("SERVER", _server, lambda row: _natural(row.real["address"]), least=14, share=0.3),
+    Column("SERVER", _server, lambda row: _natural(row.real["address"]), least=14, share=0.35),
     Column("STATE", state_of, _state_rank, least=12, share=0.25, style=style_of),
     Column("STREAK", _streak, _nearness, right=True, falls=True, spare=3),
     Column("FOR", lambda row: _since(row.real["for"]), lambda row: row.real["for"], least=4, right=True, spare=4),

@@ -140,13 +140,11 @@ class HungUp(Exception):
 
 
 class Inbox:
-    """What other threads put, and a socket that is readable as long as there is something."""
+    """What other threads put. bell: a descriptor (eventfd) that is readable as long as there is something."""
 
     def __init__(self) -> None:
         self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
-        self.bell, self._rope = socket.socketpair()
-        self.bell.setblocking(False)
-        self._rope.setblocking(False)
+        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def put_fault(self, fault: threading.ExceptHookArgs) -> None:
         """Put what ended a thread, for whoever takes it to end of."""
@@ -156,23 +154,17 @@ class Inbox:
     def put(self, message: Message | BaseException) -> None:
         """Put a message."""
         self._messages.put(message)
-        with contextlib.suppress(BlockingIOError):  # it rings already
-            self._rope.send(b"!")
+        os.eventfd_write(self.bell, 1)
 
     def take(self) -> Iterator[Message]:
         """All that is there. Raises what ended a thread."""
-        _drained(self.bell)
+        with contextlib.suppress(BlockingIOError):  # it does not ring
+            os.eventfd_read(self.bell)
         while not self._messages.empty():
             message = self._messages.get()
             if isinstance(message, BaseException):
                 raise message
             yield message
-
-
-def _drained(source: socket.socket) -> bytes:
-    with contextlib.suppress(BlockingIOError):
-        return source.recv(4096)
-    return b""
 
 
 class Screen:
@@ -261,12 +253,12 @@ class _Loop:
     def run(self, top: Top) -> int:
         """Until somebody quits, or a signal ends it; the exit code. Raises HungUp."""
         poll = select.poll()
-        for source in (sys.stdin.fileno(), self.inbox.bell.fileno(), self.signals.fileno()):
+        for source in (sys.stdin.fileno(), self.inbox.bell, self.signals.fileno()):
             poll.register(source, select.POLLIN)
         while not top.ended:
             self.screen.draw(lines(top))
             events = dict(poll.poll())
-            for number in _drained(self.signals):
+            for number in self._noted():
                 if number in ENDING:
                     return 128 + number
                 top = self._signalled(top, number)
@@ -275,6 +267,12 @@ class _Loop:
             top = self._stepped(top, pressed, self.screen.keys())
             top = self._stepped(top, took, self.inbox.take())
         return 0
+
+    def _noted(self) -> bytes:
+        """Numbers of the signals since the last time."""
+        with contextlib.suppress(BlockingIOError):  # there was none
+            return self.signals.recv(4096)
+        return b""
 
     def _stepped(self, top: Top, step: Callable[[Top, Thing], Step], things: Iterator[Thing]) -> Top:
         for thing in things:

@@ -13,7 +13,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pyte
 import pytest
@@ -22,6 +24,25 @@ PATIENCE = 30.0
 OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
+
+
+def command(folder: Path) -> tuple[str, ...]:
+    """`healthd top` for the daemon of a folder."""
+    return (sys.executable, "-m", "healthd", "top", "-s", str(folder / "control.sock"))
+
+
+@contextlib.contextmanager
+def terminals(folder: Path) -> Iterator[Callable[..., Terminal]]:
+    """What starts that on a terminal; all of them are closed at the end."""
+    running: list[Terminal] = []
+
+    def top(**others: Any) -> Terminal:
+        running.append(Terminal(*command(folder), **others))
+        return running[-1]
+
+    yield top
+    for terminal in running:
+        terminal.close()
 
 
 class Terminal:

@@ -214,6 +214,13 @@ def test_columns_that_do_not_fit_are_left_out_but_never_the_one_that_is_sorted_b
     assert "LAST AN" in texts(narrow)[3]
 
 
+def test_an_address_is_whole_on_80_columns_also_one_of_ipv6():
+    top = view(status(service("a-very-long-name-of-a-service", server("[2001:db8:12:34::1:11]:8443"))), width=80)
+
+    assert "[2001:db8:12:34::1:11]:8443 up" in texts(top)[4]
+    assert "LAST" in texts(top)[3]
+
+
 def test_of_many_servers_those_around_the_selected_one_are_on_the_screen():
     many = status(*(service(f"s{i:03}", *(server(f"10.{i}.0.{j}:80") for j in range(1, 21))) for i in range(100)))
     top = view(many)
