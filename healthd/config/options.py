@@ -8,11 +8,13 @@ import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from healthd.check import Tls
 from healthd.config import shape
 from healthd.config.decode import At, Key, Kind, Layer, Report, Told, Unfit, decode, plain
+from healthd.config.files import credential
 from healthd.config.kinds import any_text, either, flag, many, words
 
 
@@ -22,6 +24,9 @@ class Unsupported(TypeError):
 
 T = TypeVar("T")
 
+HIDDEN = "***"
+"""In the place of a secret whose file is not to be looked at."""
+LONGEST_SECRET = 4096
 _HUGE = 1e300  # beyond it a whole number has no float
 
 
@@ -46,13 +51,24 @@ def _key(check: type[Any], field: dataclasses.Field[Any], hint: Any) -> Key:
     shown = None if required or field.default is None else toml(field.default)
     if kind is _TABLE and shown == "[]":
         shown = "{}"
+    if about.get("secret") and kind is any_text:
+        kind = SECRET
     if about.get("rule") is not None:
         kind = _ruled(kind, about["rule"])
     return Key(field.name, kind, about["doc"], required, shown, bool(about.get("secret")), about.get("file"))
 
 
 def _ruled(kind: Kind[Any], rule: Any) -> Kind[Any]:
-    return dataclasses.replace(kind, take=lambda value, at, report: rule(kind.take(value, at, report)))
+    def take(value: Any, at: At, report: Report) -> Any:
+        found = kind.take(value, at, report)
+        try:
+            return rule(found)
+        except ValueError as error:
+            if kind is SECRET and found and found in str(error):  # it may come from a file, so nobody else masks it
+                raise ValueError(str(error).replace(found, HIDDEN)) from None
+            raise
+
+    return dataclasses.replace(kind, take=take)
 
 
 def construct(cls: Callable[..., T], layer: Layer, report: Report) -> T:
@@ -158,6 +174,37 @@ def _tls(value: object, at: At, report: Report) -> Tls | None:
     return construct(Tls, layer, report)
 
 
+def _secret(value: object, at: At, report: Report) -> str:
+    """A text, or the first line of a file. The file is read now: whoever changes it says `reload`."""
+    match value:
+        case str():
+            return value
+        case {"file": str(name), **rest} if not rest:
+            return _first_line(name, report)
+        case _:
+            raise Unfit
+
+
+def _first_line(name: str, report: Report) -> str:
+    file = credential(Path(name))
+    if not report.strict_files:
+        return HIDDEN
+    if file is None:
+        raise ValueError(f"systemd has given us no credentials, so there is no {name!r}; give an absolute path")
+    try:
+        with file.open("rb") as opened:
+            line = opened.readline(LONGEST_SECRET).rstrip(b"\r\n").decode()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"{file} cannot be read: {why}") from None
+    if not line:
+        raise ValueError(f"{file} has nothing in its first line")
+    return line
+
+
+SECRET = either(
+    'a text, or { file = "/path/of/a/file" }', _secret, schema=shape.one_of(shape.text(), shape.texts("file"))
+)
 _TABLE = either("a table of texts", _pairs, schema=shape.texts())
 _BYTES = shape.one_of(shape.text(), *(shape.texts(name) for name in ("hex", "base64")))
 _TLS = shape.one_of(shape.FLAG, shape.named("tls"))

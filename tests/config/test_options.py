@@ -103,7 +103,7 @@ def test_a_value_of_each_type(text, expected):
         ("table = []", 9, "table: expected a table of texts, found an empty array"),
         ('tls = "yes"', 7, 'tls: expected true, false or a table of TLS options, found "yes"'),
         ('tls = { key_file = "/k" }', 20, "key_file needs cert_file"),
-        ("token = 12345", 9, "token: expected a text"),
+        ("token = 12345", 9, 'token: expected a text, or { file = "/path/of/a/file" }'),
         ('flag = true\nmaybe = "m"', 9, "maybe and flag exclude each other"),
     ],
 )
