@@ -123,6 +123,10 @@ class Terminal:
         """The modes of the terminal."""
         return termios.tcgetattr(self._slave)
 
+    def set_modes(self, modes: list[Any]) -> None:
+        """Change the modes of the terminal, as a shell does that has it again."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, modes)
+
     def hang_up(self) -> None:
         """Take the terminal away."""
         os.close(self._slave)

@@ -63,10 +63,10 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Explained, st.just(("www",)), TEXTS),
     st.builds(Answered, TEXTS, st.booleans()),
 )
-KEYS: st.SearchStrategy[Pressed] = st.sampled_from([*Key, *"qjks<>r/fedmuvp?yn"]) | st.characters(
-    exclude_categories=("Cs", "Cc")
-)
-SIZES = st.tuples(st.integers(1, 60), st.integers(1, 200))
+MOVES: st.SearchStrategy[Pressed] = st.sampled_from([Key.UP, Key.DOWN, Key.PAGE_UP, Key.PAGE_DOWN, Key.HOME, Key.END])
+LETTERS: st.SearchStrategy[Pressed] = st.sampled_from([*Key, *"qjks<>r/fedmuvp?yn"])
+KEYS = MOVES | LETTERS | st.characters(exclude_categories=("Cs", "Cc"))
+SIZES = st.tuples(st.integers(1, 30), st.integers(1, 200))
 STEPS = st.lists(st.one_of(MESSAGES, KEYS, SIZES), max_size=10)
 
 
@@ -93,9 +93,9 @@ def test_whatever_comes_every_line_fits_and_is_letters_only(size, may_write, ste
 
 
 @settings(max_examples=60)
-@given(SIZES, STEPS)
-def test_whatever_comes_the_selected_server_is_the_only_one_marked_and_on_the_screen(size, steps):
-    top = Top(*size)
+@given(SIZES, DOCUMENTS, STEPS)
+def test_whatever_comes_the_selected_server_is_the_only_one_marked_and_on_the_screen(size, document, steps):
+    top = stepped(Top(*size), Status(document, 0.0, ""))
     for step in steps:
         top = stepped(top, step)
         marked = [at for at, line in enumerate(lines(top)) if line.marked]

@@ -139,6 +139,7 @@ def test_it_can_be_stopped_and_brought_back_from_a_shell(tmp_path):
 
         shell.type("\x1a")
         shell.sees("Stopped")
+        assert shell.written.rfind(b"\x1b[?25h") > shell.written.rfind(b"\x1b[?25l") >= 0
         shell.type("echo the shell reads $((6 * 7))\r")
         shell.sees("the shell reads 42")
 
@@ -150,6 +151,19 @@ def test_it_can_be_stopped_and_brought_back_from_a_shell(tmp_path):
         shell.sees("status 0")
     finally:
         shell.close()
+
+
+def test_stopped_by_others_it_takes_the_terminal_again_as_it_wants_it(top):
+    screen = top()
+    screen.sees("NO ANSWER since")
+    wanted = screen.modes_now()
+
+    screen.process.send_signal(signal.SIGSTOP)
+    screen.until(lambda: os.waitid(os.P_PID, screen.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT), "it stopped")
+    screen.set_modes(screen.modes)
+    screen.process.send_signal(signal.SIGCONT)
+
+    screen.until(lambda: screen.modes_now() == wanted, "it has the modes that it wants")
 
 
 def test_a_terminal_that_goes_away_ends_it(top):
