@@ -50,6 +50,7 @@ states = st.builds(
     st.none() | st.integers(0, 3),
     st.sampled_from(Admin),
     st.booleans(),
+    st.none() | st.none() | st.integers(0, 3),
 )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.config.schema import Admin, OnFailure, ServiceConfig
+from healthd.config.schema import Admin, OnFailure, RealServer, ServiceConfig
 from healthd.health import Phase
 from healthd.model import DestKey, DestSpec, Service
 from healthd.plan import after, plan
@@ -33,8 +34,13 @@ def can_serve(config: ServiceConfig, states: dict[DestKey, ServerState]) -> set[
         for server in config.reals
         if (state := states[server.key]).phase is Phase.UP
         and state.admin is Admin.ENABLED
-        and (server.spec.weight if state.asked is None else state.asked) > 0
+        and next(weight for weight in (state.ordered, state.asked, server.spec.weight) if weight is not None) > 0
     }
+
+
+def wished(server: RealServer, state: ServerState) -> int:
+    """The weight a server is to have unless its checks ask for another: an operator's, or the configured one."""
+    return server.spec.weight if state.ordered is None else state.ordered
 
 
 @given(known(), tables_of_one)
@@ -44,7 +50,9 @@ def test_a_server_has_weight_if_and_only_if_it_can_serve_or_nothing_is_known_of_
     for server in config.reals:
         state, spec = states[server.key], found.dests.get(server.key)
         if state.phase is Phase.UNKNOWN and state.admin is Admin.ENABLED:
-            assert spec == have.get(server.key)
+            had = have.get(server.key)
+            most = had.weight if had and state.ordered is None else state.ordered
+            assert spec == (had and replace(had, weight=min(had.weight, most)))
         else:
             assert bool(spec and spec.weight) is (server.key in serving)
 
@@ -65,7 +73,9 @@ def test_a_server_that_is_out_has_weight_0_or_no_row_as_its_service_says(known: 
     found = want(known, have)
     for server in config.reals:
         state = states[server.key]
-        if state.phase is Phase.DOWN or state.admin is Admin.MAINTENANCE:
+        if state.admin is Admin.REMOVED:
+            assert server.key not in found.dests
+        elif state.phase is Phase.DOWN or state.admin is Admin.MAINTENANCE:
             expected = None if config.on_failure is OnFailure.REMOVE else replace(server.spec, weight=0)
             assert found.dests.get(server.key) == expected
 
@@ -78,16 +88,8 @@ def test_the_fallback_is_derived(known: Known, have):
     taken = {key for key, state in states.items() if not state.refused}
     unknown = {key for key, state in states.items() if state.phase is Phase.UNKNOWN and state.admin is Admin.ENABLED}
     reachable = can_serve(*known) & taken
-    kept = {
-        key
-        for key, state in states.items()
-        if key in taken
-        and state.phase is Phase.UNKNOWN
-        and state.admin is Admin.ENABLED
-        and key in have
-        and have[key].weight
-    }
-    hopeful = {server.key for server in config.reals if server.key in unknown & taken and server.spec.weight}
+    kept = {key for key in unknown & taken & have.keys() if have[key].weight and states[key].ordered != 0}
+    hopeful = {real.key for real in config.reals if real.key in unknown & taken and wished(real, states[real.key])}
     found = want(known, have)
     if reachable or kept:
         assert config.fallback.key not in found.dests
@@ -112,8 +114,15 @@ def test_what_nobody_declared_stays_only_while_nothing_else_is_there(known: Know
 
 @given(known(), tables_of_one)
 def test_what_is_wanted_is_still_wanted_once_it_is_there(known: Known, have):
-    found = want(known, have)
-    assert want(known, dict(found.dests)) == found
+    """But for what the table refuses, which is not there."""
+    _, states = known
+    found = want(known, _taken(states, have))
+    assert want(known, _taken(states, found.dests)) == found
+
+
+def _taken(states: dict[DestKey, ServerState], rows: Mapping[DestKey, DestSpec]) -> dict[DestKey, DestSpec]:
+    refused = {key for key, state in states.items() if state.refused}
+    return {key: row for key, row in rows.items() if not row.weight or key not in refused}
 
 
 # --- verdict after verdict --------------------------------------------------------------------------------------
