@@ -51,6 +51,7 @@ class Door:
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=LAST_ANSWERS)
         self._visits: dict[asyncio.BaseProtocol, Visit] = {}
         self._followers: set[Visit] = set()
+        self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         """Be ready for clients."""
@@ -87,7 +88,11 @@ class Door:
         if request.transport is None:
             raise web.HTTPBadRequest(reason="the client is gone")
         caller = self._recognise(request)
-        return await answered(Asked(self._actions, request, caller, partial(self._staying, request)), route)
+        asked = Asked(self._actions, request, caller, partial(self._staying, request))
+        if not route.large:
+            return await answered(asked, route)
+        async with self._turn:  # between two of them whatever else waits has its turn
+            return await answered(asked, route)
 
     @contextlib.contextmanager
     def _staying(self, request: web.Request) -> Iterator[None]:

@@ -57,12 +57,13 @@ Answer = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One thing to ask for."""
+    """One thing to ask for. large: an answer may take a fifth of a second of the loop, so there is one at a time."""
 
     method: str
     path: str
     right: Right
     answer: Answer
+    large: bool = False
 
 
 async def _status(asked: Asked) -> web.StreamResponse:
@@ -143,17 +144,17 @@ async def _metrics(asked: Asked) -> web.StreamResponse:
 
 
 ROUTES = (
-    Route("GET", "/v1/status", Right.READ, _status),
-    Route("GET", "/v1/servers", Right.READ, _servers),
-    Route("GET", "/v1/explain", Right.READ, _explain),
-    Route("GET", "/v1/events", Right.READ, _events),
+    Route("GET", "/v1/status", Right.READ, _status, large=True),
+    Route("GET", "/v1/servers", Right.READ, _servers, large=True),
+    Route("GET", "/v1/explain", Right.READ, _explain, large=True),
+    Route("GET", "/v1/events", Right.READ, _events, large=True),
     Route("GET", "/v1/events/follow", Right.READ, _follow),
     Route("GET", "/v1/overrides", Right.READ, _overrides),
     Route("POST", "/v1/overrides", Right.WRITE, _override),
     Route("DELETE", "/v1/overrides", Right.WRITE, _withdraw),
     Route("POST", "/v1/check-now", Right.WRITE, _check_now),
     Route("POST", "/v1/resync", Right.WRITE, _resync),
-    Route("GET", "/v1/config", Right.WRITE, _config),
+    Route("GET", "/v1/config", Right.WRITE, _config, large=True),
     Route("GET", "/metrics", Right.READ, _metrics),
     Route("POST", "/v1/reload", Right.WRITE, _reload),
 )

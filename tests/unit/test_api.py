@@ -239,6 +239,28 @@ async def test_clients_beyond_the_limit_are_hung_up_on(tmp_path):
             writer.close()
 
 
+async def test_large_answers_are_made_one_after_the_other_and_small_ones_beside_them(tmp_path):
+    under_way, most, goes_on = 0, 0, asyncio.Event()
+
+    async def large(counters: bool) -> dict[str, object]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await goes_on.wait()
+        under_way -= 1
+        return {}
+
+    async def small() -> dict[str, object]:
+        return {"overrides": []}
+
+    async with serving(tmp_path / "s", status=large, overrides=small):
+        waiting = [asyncio.create_task(asked(tmp_path / "s")) for _ in range(5)]
+        assert await asked(tmp_path / "s", what="/v1/overrides") == {"overrides": []}
+        goes_on.set()
+        await asyncio.gather(*waiting)
+    assert most == 1
+
+
 async def test_the_end_does_not_wait_for_slow_clients(tmp_path):
     begun = asyncio.Event()
 
