@@ -50,14 +50,14 @@ class Shell:
 
     def end(self) -> None:
         """End what the page has started and did not end, by the numbers it has noted."""
-        for name in ("healthd.pid", "one.pid", "two.pid"):
+        for name in ("healthd.pid", "one.pid", "two.pid", "receiver.pid"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int((self.folder / name).read_text()), signal.SIGKILL)
 
 
 def free(text: str) -> str:
     """The page with ports that are free."""
-    for port in ("8081", "8082"):
+    for port in ("8081", "8082", "8083"):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             text = text.replace(port, str(listener.getsockname()[1]))
     return text
