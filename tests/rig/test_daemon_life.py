@@ -267,6 +267,7 @@ def test_b18_reading_the_table_again_and_again_says_nothing(director, servers, v
     daemon.write("www", web_service("www", virtual.masq(), servers))
     try:
         daemon.start()
+        until("all are told to be up", lambda: daemon.log().count(" is up ") == len(servers))
         said = daemon.log()
         daemon.asks_everyone(5)
         assert daemon.log() == said
