@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -27,6 +28,9 @@ from healthd.preview import known_from, preview
 from healthd.state import Kept, StateUnusable, Wanted
 from healthd.view import Scene, describe_all, describe_override, describe_server, refused_rows
 
+PAST = 20
+"""Events of a server that an explanation has."""
+
 Reload = Callable[[], Awaitable[Document]]
 Read = Callable[[], Awaitable[Loaded]]
 
@@ -40,6 +44,7 @@ class Console:
         self._director = parts.director
         self._reload = reload
         self._read = read
+        self._ordering = asyncio.Lock()
 
     # --- to look at --------------------------------------------------------------------------------------------
 
@@ -53,27 +58,32 @@ class Console:
 
     async def servers(self, names: Sequence[str], counters: bool) -> Document:
         """The servers that names mean."""
-        covered = list(self._covered(self._find(names) if names else Scope()))
+        scope = self._find(names) if names else Scope()
         scene, table_error = await self._scene(counters)
         probes = {probe.id: probe for probe in scene.roster.assignment.probes}
         told = [
             {"service": service.name, "virtual": str(service.key), **describe_server(scene, service, real, probes)}
-            for service, real in covered
+            for service, real in self._covered(scope)
         ]
         return {"table_error": table_error, "servers": told}
 
     async def explain(self, names: Sequence[str]) -> Document:
         """Why servers, or services, are as they are."""
         scope = self._find(names)
-        scene, _ = await self._scene(True)
-        services = dict.fromkeys(service for service, _ in self._covered(scope))
         if not scope.server:
+            scene, _ = await self._scene(True)
+            services = dict.fromkeys(service for service, _ in self._covered(scope))
             return {"services": [explain_service(scene, service) for service in services]}
         memories = await self._parts.prober.recall(self._probes(scope))
-        told = []
-        for service, real in self._covered(scope):
-            wanted = Wanted(service=service.name, real=str(real.key), most=20)
-            told.append(explain_server(scene, service, real, await self._past(wanted), memories))
+        pasts = {
+            (service.key, real.key): await self._past(Wanted(service.name, str(real.key), most=PAST))
+            for service, real in self._covered(scope)
+        }
+        scene, _ = await self._scene(True)  # last of all: a reload may come at every await
+        told = [
+            explain_server(scene, service, real, pasts.get((service.key, real.key), ()), memories)
+            for service, real in self._covered(scope)
+        ]
         return {"servers": told}
 
     async def overrides(self) -> Document:
@@ -104,10 +114,11 @@ class Console:
         scope, now = self._find(order.names), time.time()
         until = None if order.lasting is None else now + order.lasting
         override = Override(scope, order.kind, order.who, order.why, now, until, order.weight)
-        if override.lowers and not order.force:
-            self._guard(override)
-        await self._parts.operators.put(override)
-        await self._director.settled()
+        async with self._ordering:  # or two orders at once would each count on the other's servers
+            if override.lowers and not order.force:
+                self._guard(override)
+            await self._parts.operators.put(override)
+            await self._director.settled()
         return {"override": describe_override(override), **self._in_force()}
 
     async def withdraw(self, names: Sequence[str], kinds: Collection[OverrideKind], who: str) -> Document:
@@ -131,8 +142,9 @@ class Console:
         """Compare with the table now."""
         self._director.read_again()
         await self._director.settled()
-        error = self._director.table_error
-        return {"ok": error is None, "message": error or "the table was read and is as it should be"}
+        error, refused = self._director.table_error, len(self._director.ledger.refusals)
+        found = f"it refuses {refused} operations, as `healthd status` shows" if refused else "it is as it should be"
+        return {"ok": error is None, "message": error or f"the table was read: {found}"}
 
     async def reload(self, *, dry: bool) -> Document:
         """Read the configuration again."""

@@ -20,7 +20,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 
 from healthd.assignment import Assignment, ServerRef
-from healthd.config.schema import CheckPlan, Config, OnStop, RealServer, ServiceConfig
+from healthd.config.schema import Admin, CheckPlan, Config, OnStop, RealServer, ServiceConfig
 from healthd.drift import NOTHING_HELD, Edit, foreign, still_held
 from healthd.events import Event, Kind
 from healthd.health import Health
@@ -369,9 +369,14 @@ class Director:
         return replace(state, refused=True) if self.ledger.is_refused(*ref) else state
 
     def usable(self, service: ServiceConfig) -> set[DestKey]:
-        """The declared servers of a service that take new connections now."""
+        """The declared servers of a service that take new connections now, and that nobody wants otherwise.
+
+        A table that is away still has rows that are not wanted any more.
+        """
         rows = self.ledger.rows(service.key)
-        return {real.key for real in service.reals if real.key in rows and rows[real.key].weight > 0}
+        served = [real.key for real in service.reals if real.key in rows and rows[real.key].weight > 0]
+        states = {key: self.roster.state((service.key, key)) for key in served}
+        return {key for key, state in states.items() if state.admin is Admin.ENABLED and state.ordered != 0}
 
     def _table_is_lost(self, error: TableUnavailable) -> None:
         self._retry_at = self._clock() + self._backoff

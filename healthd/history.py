@@ -34,7 +34,7 @@ class FellBehind(Exception):
 
 
 class History:
-    """The history of one daemon. `begin` it once the store is known; until then events wait.
+    """The history of one daemon. `begin` it before the first event.
 
     counts, newest: how many events of each kind this daemon has seen, and the last of them.
     """
@@ -55,16 +55,21 @@ class History:
         self._writing: asyncio.Task[None] | None = None
 
     async def begin(self, store: StateStore | None, keep: float) -> None:
-        """Go on where the store's history ends. keep: seconds that events are kept. None: there is no store."""
+        """Go on where the store's history ends. keep: seconds that events are kept. None: there is no store.
+
+        Of a store that cannot be read the last number is not known, so nothing is written to it either.
+        """
+        if store is None:
+            return
+        try:
+            self._ring.extend(await store.events(Wanted(most=REMEMBERED)))
+        except StateUnusable as error:
+            self._error = str(error)
+            logger.error("events are not kept: %s", error)
+            return
+        self._last = self._ring[-1].id if self._ring else 0
         self._store = store
-        if store is not None:
-            try:
-                for kept in await store.events(Wanted(most=REMEMBERED)):
-                    self._ring.append(kept)
-            except StateUnusable as error:
-                self._error = str(error)
-            self._writing = asyncio.get_running_loop().create_task(self._write(store, keep), name="history")
-        self._last = max([self._last, *(kept.id for kept in self._ring)])
+        self._writing = asyncio.get_running_loop().create_task(self._write(store, keep), name="history")
 
     # --- a hook ------------------------------------------------------------------------------------------------
 

@@ -51,20 +51,21 @@ class Operators:
         self._wake = asyncio.Event()
 
     async def begin(self, store: StateStore | None) -> None:
-        """Have what the store has in force again. None: there is no store."""
-        self._store = store
+        """Have what the store has in force again, but for what is over by now. None: there is no store.
+
+        A store that cannot be read is not written to either: what it has is there for the next start.
+        """
         if store is None:
             self.unsaved = "healthd has no state store"
             return
         try:
-            kept = await store.overrides()
-            self.overrides = tuple(one for one in kept if not one.is_over(self._wall()))
-            for one in kept:
-                if one.is_over(self._wall()):
-                    self._announce(told_ended(one, "", self._wall()))
+            self.overrides = tuple(await store.overrides())
         except StateUnusable as error:
             self.unsaved = str(error)
             logger.error("what operators asked for before the start is not known: %s", error)
+            return
+        self._store = store
+        await self._end_what_is_over()
 
     def apply(self, services: Iterable[ServiceConfig]) -> None:
         """These are the services from now on."""
@@ -95,8 +96,9 @@ class Operators:
     async def withdraw(self, gone: Collection[Override], who: str) -> None:
         """End some of those in force. who: the operator who wants that, empty if their time is over."""
         async with self._changing:
+            ended = [one for one in self.overrides if one in gone]
             await self._have(tuple(one for one in self.overrides if one not in gone))
-        for override in gone:
+        for override in ended:
             self._announce(told_ended(override, who, self._wall()))
 
     async def _have(self, overrides: tuple[Override, ...]) -> None:

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from healthd import __version__
-from healthd.api.routes import Asked, Right, Route, as_json
-
 FOLDER = Path(__file__).with_name("page")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 RULES: Mapping[str, str] = {
@@ -25,15 +22,6 @@ RULES: Mapping[str, str] = {
     "Server": "healthd",
 }
 """Nothing from elsewhere, nothing inline, in no frame; no data is kept by a browser or a proxy."""
-
-
-async def _caller(asked: Asked) -> web.StreamResponse:
-    writes = asked.caller.may(Right.WRITE)
-    return as_json({"name": asked.caller.name, "may_write": writes, "healthd": __version__})
-
-
-PAGE_ROUTES = (Route("GET", "/v1/caller", Right.READ, _caller),)
-"""What only the page asks for: as whom it asks, and whether it may offer to change anything."""
 
 
 def page_files(admit: Callable[[web.Request], None]) -> list[web.RouteDef]:

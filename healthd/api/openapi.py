@@ -244,6 +244,12 @@ Told = tuple[str, list[Schema], Schema | None, Schema]
 """Summary, parameters, schema of the request's body, schema of the answer."""
 
 OPERATIONS: Mapping[tuple[str, str], Told] = {
+    ("GET", "/v1/caller"): (
+        "as whom one asks",
+        [],
+        None,
+        _object("oneself", name=_text(), may_write=_flag(), healthd=_text("version")),
+    ),
     ("GET", "/v1/status"): ("everything that is believed", [COUNTERS], None, STATUS),
     ("GET", "/v1/servers"): (
         "some servers",

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from healthd import __version__
 from healthd.api import requests
 from healthd.api.actions import Actions, Document, NotFound, Refused
 from healthd.history import FellBehind
@@ -64,6 +65,12 @@ class Route:
     right: Right
     answer: Answer
     large: bool = False
+
+
+async def _caller(asked: Asked) -> web.StreamResponse:
+    """As whom somebody asks, and whether a page may offer them to change anything."""
+    writes = asked.caller.may(Right.WRITE)
+    return as_json({"name": asked.caller.name, "may_write": writes, "healthd": __version__})
 
 
 async def _status(asked: Asked) -> web.StreamResponse:
@@ -144,6 +151,7 @@ async def _metrics(asked: Asked) -> web.StreamResponse:
 
 
 ROUTES = (
+    Route("GET", "/v1/caller", Right.READ, _caller),
     Route("GET", "/v1/status", Right.READ, _status, large=True),
     Route("GET", "/v1/servers", Right.READ, _servers, large=True),
     Route("GET", "/v1/explain", Right.READ, _explain, large=True),

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from healthd.api.actions import Actions
 from healthd.api.door import LONGEST_GREETING, MOST_CLIENTS, Door
-from healthd.api.files import PAGE_ROUTES, add_rules, page_files
+from healthd.api.files import add_rules, page_files
 from healthd.api.routes import ROUTES
 from healthd.api.visitors import Visitor, admit, visitor
 from healthd.config.schema import HttpSettings
@@ -46,7 +46,7 @@ class HttpListener:
         """Begin to answer: what can be had at once, at once."""
         if not self._listen:
             return
-        self._door = Door(actions, self._visitor, (*ROUTES, *PAGE_ROUTES), page_files(self._admit), self._greeting)
+        self._door = Door(actions, self._visitor, ROUTES, page_files(self._admit), self._greeting)
         self._door.app.on_response_prepare.append(add_rules)
         await self._door.open()
         for address in self._listen:

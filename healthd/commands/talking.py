@@ -69,7 +69,7 @@ def asked(arguments: argparse.Namespace, kind: str, **others: Any) -> Document:
         "why": arguments.reason,
         "lasting": arguments.expires,
         "force": arguments.force,
-        "who": os.environ.get("SUDO_USER"),
+        "who": os.environ.get("SUDO_USER") if os.geteuid() == 0 else None,
         **others,
     }
     return told(arguments, "POST", "/v1/overrides", {name: value for name, value in body.items() if value is not None})

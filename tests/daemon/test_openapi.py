@@ -56,6 +56,7 @@ def test_what_a_daemon_answers_is_as_told(daemon, listeners):
     asked = [
         ("POST", "/v1/overrides", {"names": [one], "kind": "weight", "weight": 3, "why": "slow", "lasting": 600}),
         ("POST", "/v1/overrides", {"names": ["www"], "kind": "drain", "force": True}),
+        ("GET", "/v1/caller", None),
         ("GET", "/v1/status?counters", None),
         ("GET", "/v1/servers?name=www&counters", None),
         ("GET", f"/v1/explain?name={one}", None),

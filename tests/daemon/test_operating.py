@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from healthd.cli import main
+from healthd.control import Refusal, ask
 from tests.daemon.conftest import PATIENCE, Listener, RunningDaemon, service_text
 
 Run = Callable[..., tuple[int, str, str]]
@@ -95,6 +97,29 @@ def test_a_host_is_named_by_its_address_and_who_wants_too_much_is_told(begin, he
     done("maintenance", "off", one.address)
     done("undrain", "www", name(other))
     assert set(daemon.weights().values()) == {7}
+
+
+def test_two_orders_at_once_do_not_count_on_each_other_s_servers(begin, listeners):
+    daemon = begin()
+    answers: list[str] = []
+
+    def drain(listener: Listener) -> None:
+        body = {"names": [name(listener)], "kind": "drain"}
+        try:
+            ask(daemon.socket, "POST", "/v1/overrides", PATIENCE, body=body)
+            answers.append("done")
+        except Refusal as error:
+            answers.append(error.said)
+
+    threads = [threading.Thread(target=drain, args=(listener,)) for listener in listeners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count("done") == 1
+    (refused,) = (said for said in answers if said != "done")
+    assert "would leave www with 0 of 1 usable servers" in refused
+    assert sorted(daemon.weights().values()) == [0, 7]
 
 
 def test_another_weight_holds_through_a_failure_and_a_reload(begin, done, listeners):

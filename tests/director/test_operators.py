@@ -157,6 +157,7 @@ async def test_what_was_over_before_the_start_is_never_in_force(store):
     await operators.begin(store)
     assert operators.overrides == ()
     assert [event.kind for event in told] == [Kind.OVERRIDE_ENDED]
+    assert await store.overrides() == []
 
 
 async def test_an_end_that_is_near_is_waited_for(store):
@@ -208,6 +209,28 @@ async def test_a_disk_that_hangs_keeps_nobody_from_draining(store):
         goes_on.set()
         await hanging
     assert [override.kind for override in await store.overrides()] == [OverrideKind.DRAIN]
+
+
+async def test_a_store_that_cannot_be_read_loses_nothing_of_what_it_has(store):
+    async with world(store) as here:
+        kept = await here.put(OverrideKind.DRAIN)
+    await store._worker.do(lambda: store._db.execute("ALTER TABLE override RENAME TO away"))
+    async with world(store) as later:
+        await store._worker.do(lambda: store._db.execute("ALTER TABLE away RENAME TO override"))
+        running = asyncio.create_task(later.operators.run())
+        await later.put(OverrideKind.WEIGHT, weight=3)
+        running.cancel()
+        assert "no such table" in later.operators.unsaved
+        assert await later.scenario.rows() == {A: 3, B: 10}
+    assert await store.overrides() == [kept]
+
+
+async def test_who_is_no_longer_wanted_is_not_counted_on_while_the_table_is_away(store):
+    async with world(store) as here:
+        here.scenario.table.unavailable = "no such table"
+        await here.put(OverrideKind.DRAIN)
+        (declared,) = here.scenario.director.roster.services.values()
+        assert here.scenario.director.usable(declared) == {B}
 
 
 async def test_two_operators_at_once_both_get_what_they_asked_for(store):

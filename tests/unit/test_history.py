@@ -98,6 +98,21 @@ async def test_a_disk_that_fails_is_told_and_gets_everything_later(store):
     await history.close(20.0)
 
 
+async def test_a_store_that_cannot_be_read_is_not_written_to(store):
+    first = History()
+    await first.begin(store, YEAR)
+    first.event(event())
+    await first.close(20.0)
+    await store._worker.do(lambda: store._db.execute("ALTER TABLE event RENAME TO away"))
+    second = History()
+    await second.begin(store, YEAR)
+    await store._worker.do(lambda: store._db.execute("ALTER TABLE away RENAME TO event"))
+    second.event(event(real="10.0.0.12:80"))
+    await second.close(20.0)
+    assert "no such table" in second.stats().last_error
+    assert [kept.event["real"] for kept in await store.events(Wanted())] == ["10.0.0.11:80"]
+
+
 async def _all_of(seen) -> None:
     """To the end, which must come before all that happened was heard."""
     heard = [kept async for kept in seen]
